@@ -1,0 +1,25 @@
+# Options of the build, and the flags that every target of ours gets.
+option(BALLAST_BUILD_TESTS "Build the tests" ON)
+set(BALLAST_SANITIZE "" CACHE STRING "asan (with ubsan), tsan, or empty")
+option(BALLAST_WERROR "Treat warnings as errors" OFF)
+
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(ballast_flags INTERFACE)
+target_include_directories(ballast_flags INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
+target_compile_options(ballast_flags INTERFACE -Wall -Wextra -Wpedantic
+  -Wno-missing-field-initializers $<$<BOOL:${BALLAST_WERROR}>:-Werror>)
+
+if(BALLAST_SANITIZE STREQUAL "asan")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined
+                      -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(BALLAST_SANITIZE STREQUAL "tsan")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(BALLAST_SANITIZE)
+  message(FATAL_ERROR "BALLAST_SANITIZE is '${BALLAST_SANITIZE}', want asan or tsan")
+endif()

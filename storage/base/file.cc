@@ -1,0 +1,244 @@
+#include "storage/base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "storage/base/checked.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+namespace {
+
+// Linux moves at most 0x7ffff000 bytes per call.
+constexpr size_t kMaxIoBytes = 1u << 30;
+
+absl::Status ReadAtFd(int fd, uint64_t offset, absl::Span<char> out) {
+  while (!out.empty()) {
+    const ssize_t n =
+        pread(fd, out.data(), std::min(out.size(), kMaxIoBytes), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, absl::StrCat("reading at offset ", offset));
+    if (n == 0) return TruncatedError("file shrank while being read: no byte at offset ", offset);
+    out.remove_prefix(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteAtFd(int fd, uint64_t offset, absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = pwrite(fd, bytes.data(), std::min(bytes.size(), kMaxIoBytes),
+                             static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, absl::StrCat("writing at offset ", offset));
+    bytes.remove_prefix(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return absl::OkStatus();
+}
+
+class FileSource : public ByteSource {
+ public:
+  FileSource(int fd, uint64_t size_bytes) : fd_(fd), size_(size_bytes) {}
+  ~FileSource() override { close(fd_); }
+  uint64_t size_bytes() const override { return size_; }
+  absl::Status ReadAt(uint64_t offset, absl::Span<char> out) const override {
+    if (!InRange(offset, out.size(), size_)) {
+      return TruncatedError("reading ", out.size(), " bytes at offset ", offset, ": file is ",
+                            size_, " bytes long");
+    }
+    return ReadAtFd(fd_, offset, out);
+  }
+
+ private:
+  const int fd_;
+  const uint64_t size_;
+};
+
+class FdStream : public ByteStream {
+ public:
+  explicit FdStream(int fd) : fd_(fd) {}
+  absl::StatusOr<size_t> Read(absl::Span<char> out) override {
+    while (true) {
+      const ssize_t n = read(fd_, out.data(), std::min(out.size(), kMaxIoBytes));
+      if (n >= 0) return static_cast<size_t>(n);
+      if (errno != EINTR) return ErrnoStatus(errno, "reading the input");
+    }
+  }
+
+ private:
+  const int fd_;
+};
+
+class FdSink : public ByteSink {
+ public:
+  explicit FdSink(int fd) : fd_(fd) {}
+  absl::Status Write(absl::string_view bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t n = write(fd_, bytes.data(), std::min(bytes.size(), kMaxIoBytes));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return ErrnoStatus(errno, "writing the output");
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const int fd_;
+};
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+absl::Status ErrnoStatus(int error, absl::string_view what) {
+  const std::string message = absl::StrCat(what, ": ", std::strerror(error));
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case EEXIST:
+      return absl::AlreadyExistsError(message);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return absl::PermissionDeniedError(message);
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return absl::ResourceExhaustedError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+absl::StatusOr<std::unique_ptr<ByteSource>> OpenFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return ErrnoStatus(errno, Printable(path));
+  struct stat info {};
+  if (fstat(fd, &info) != 0) {
+    const int error = errno;
+    close(fd);
+    return ErrnoStatus(error, Printable(path));
+  }
+  if (!S_ISREG(info.st_mode)) {
+    close(fd);
+    return absl::InvalidArgumentError(absl::StrCat(
+        Printable(path), ": is ", S_ISDIR(info.st_mode) ? "a folder" : "not a regular file",
+        ", want a regular file"));
+  }
+  return std::make_unique<FileSource>(fd, static_cast<uint64_t>(info.st_size));
+}
+
+std::unique_ptr<ByteStream> StreamFromFd(int fd) { return std::make_unique<FdStream>(fd); }
+std::unique_ptr<ByteSink> SinkToFd(int fd) { return std::make_unique<FdSink>(fd); }
+
+absl::StatusOr<std::unique_ptr<SpoolFile>> SpoolFile::Create(const std::string& dir,
+                                                             uint64_t limit_bytes,
+                                                             absl::string_view limit_name) {
+  int fd = open(dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) {  // file systems without O_TMPFILE
+    std::string name = dir + "/.ballast-spool-XXXXXX";
+    fd = mkostemp(name.data(), O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, absl::StrCat("creating a temporary file in ", dir));
+    unlink(name.c_str());
+  }
+  return std::unique_ptr<SpoolFile>(new SpoolFile(fd, limit_bytes, std::string(limit_name)));
+}
+
+SpoolFile::~SpoolFile() { close(fd_); }
+
+absl::Status SpoolFile::Write(absl::string_view bytes) {
+  if (!InRange(size_, bytes.size(), limit_)) {
+    return LimitError("spooling the input: more than ", limit_, " bytes, want at most ",
+                      limit_name_);
+  }
+  RETURN_IF_ERROR(WriteAtFd(fd_, size_, bytes), "spooling the input");
+  size_ += bytes.size();
+  return absl::OkStatus();
+}
+
+absl::Status SpoolFile::ReadAt(uint64_t offset, absl::Span<char> out) const {
+  if (!InRange(offset, out.size(), size_)) {
+    return TruncatedError("reading ", out.size(), " bytes at offset ", offset, ": input is ",
+                          size_, " bytes long");
+  }
+  return ReadAtFd(fd_, offset, out);
+}
+
+absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path,
+                                                               bool overwrite) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0) {
+    if (S_ISDIR(info.st_mode)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("writing ", Printable(path), ": is a folder, want a file name"));
+    }
+    if (!overwrite) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          "writing ", Printable(path), ": the file exists, want a new name or --force"));
+    }
+  }
+  std::string temp_path = FolderOf(path) + "/.ballast-tmp-XXXXXX";
+  const int fd = mkostemp(temp_path.data(), O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, absl::StrCat("writing ", Printable(path)));
+  const mode_t mask = umask(0);
+  umask(mask);
+  fchmod(fd, 0666 & ~mask);
+  return std::unique_ptr<AtomicFile>(new AtomicFile(fd, temp_path, path, overwrite));
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) close(fd_);
+  if (!temp_path_.empty()) unlink(temp_path_.c_str());
+}
+
+absl::Status AtomicFile::Write(absl::string_view bytes) {
+  RETURN_IF_ERROR(WriteAtFd(fd_, size_, bytes), absl::StrCat("writing ", Printable(path_)));
+  size_ += bytes.size();
+  return absl::OkStatus();
+}
+
+absl::Status AtomicFile::WriteAt(uint64_t offset, absl::string_view bytes) {
+  return WithContext(WriteAtFd(fd_, offset, bytes), absl::StrCat("writing ", Printable(path_)));
+}
+
+void AtomicFile::StartWriteback(uint64_t offset, uint64_t size_bytes) {
+  sync_file_range(fd_, static_cast<off64_t>(offset), static_cast<off64_t>(size_bytes),
+                  SYNC_FILE_RANGE_WRITE);
+}
+
+absl::Status AtomicFile::Commit() {
+  const std::string what = absl::StrCat("writing ", Printable(path_));
+  if (fsync(fd_) != 0) return ErrnoStatus(errno, what);
+  const int fd = fd_;
+  fd_ = -1;
+  if (close(fd) != 0) return ErrnoStatus(errno, what);
+  const unsigned flags = overwrite_ ? 0 : RENAME_NOREPLACE;
+  int rc = renameat2(AT_FDCWD, temp_path_.c_str(), AT_FDCWD, path_.c_str(), flags);
+  if (rc != 0 && errno == EINVAL && flags != 0) {  // file systems without RENAME_NOREPLACE
+    rc = link(temp_path_.c_str(), path_.c_str());
+    if (rc == 0) unlink(temp_path_.c_str());
+  }
+  if (rc != 0) return ErrnoStatus(errno, what);
+  temp_path_.clear();
+  const int dir = open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir >= 0) {
+    fsync(dir);
+    close(dir);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ballast

@@ -1,0 +1,31 @@
+#include "storage/base/utf8.h"
+
+namespace ballast {
+
+size_t Utf8SequenceLength(absl::string_view text) {
+  if (text.empty()) return 0;
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = at(0);
+  if (lead < 0x80) return 1;
+  const size_t n = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || text.size() < n) return 0;
+  for (size_t i = 1; i < n; ++i) {
+    if ((at(i) & 0xC0) != 0x80) return 0;
+  }
+  if (lead == 0xE0 && at(1) < 0xA0) return 0;  // overlong
+  if (lead == 0xED && at(1) > 0x9F) return 0;  // surrogate
+  if (lead == 0xF0 && at(1) < 0x90) return 0;  // overlong
+  if (lead == 0xF4 && at(1) > 0x8F) return 0;  // above U+10FFFF
+  return n;
+}
+
+bool IsUtf8(absl::string_view text) {
+  while (!text.empty()) {
+    const size_t n = Utf8SequenceLength(text);
+    if (n == 0) return false;
+    text.remove_prefix(n);
+  }
+  return true;
+}
+
+}  // namespace ballast

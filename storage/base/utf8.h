@@ -1,0 +1,19 @@
+// Strict UTF-8 (RFC 3629): no overlong forms, no surrogates, at most U+10FFFF.
+#ifndef BALLAST_STORAGE_BASE_UTF8_H_
+#define BALLAST_STORAGE_BASE_UTF8_H_
+
+#include <cstddef>
+
+#include "absl/strings/string_view.h"
+
+namespace ballast {
+
+// Bytes of the sequence at the front of `text` (1–4), 0 if it is not valid or
+// `text` is empty.
+size_t Utf8SequenceLength(absl::string_view text);
+
+bool IsUtf8(absl::string_view text);
+
+}  // namespace ballast
+
+#endif  // BALLAST_STORAGE_BASE_UTF8_H_

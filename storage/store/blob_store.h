@@ -1,0 +1,89 @@
+// Immutable blocks, named by their SHA-256. One of the two engine interfaces;
+// RecordStore is the other. Small enough that a distributed engine fits.
+//
+// Epochs serve garbage collection: every block carries the highest epoch in
+// which a push added or touched it, and only blocks older than an epoch can be
+// removed. Nothing here knows about versions, models or time.
+//
+// There is no ordered scan, no overwrite and no transaction over two blocks.
+#ifndef BALLAST_STORAGE_STORE_BLOB_STORE_H_
+#define BALLAST_STORAGE_STORE_BLOB_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "storage/base/chunk.h"
+#include "storage/base/digest.h"
+
+namespace ballast {
+
+using Epoch = uint64_t;
+
+// What the store knows of a block without reading it.
+struct BlobInfo {
+  uint64_t size_bytes = 0;
+  uint32_t crc32 = 0;
+  Epoch epoch = 0;
+  friend bool operator==(const BlobInfo&, const BlobInfo&) = default;
+};
+
+// Blocks on their way in. Not thread-safe; destroyed uncommitted, what was not
+// yet durable is gone (what was is swept by gc).
+class BlobBatch {
+ public:
+  virtual ~BlobBatch() = default;
+
+  // Adds a block of 1 byte to kBlockBytes. The caller has computed digest and crc32
+  // over `bytes` itself. A block that the store or this batch has already is not
+  // written again (but its epoch is raised by Commit). Returns true if it was new.
+  // Errors: ResourceExhausted  the disk is full. Unavailable.
+  virtual absl::StatusOr<bool> Add(const Digest& digest, uint32_t crc32,
+                                   absl::string_view bytes) = 0;
+
+  // Makes everything added so far durable and visible; may be called many times.
+  // Engines also do it on their own whenever enough has gathered.
+  // Errors: as Add. After an error the batch takes nothing more.
+  virtual absl::Status Flush() = 0;
+
+  // Bytes added that are durable now; grows as the engine writes block files.
+  virtual uint64_t durable_bytes() const = 0;
+};
+
+// Thread-safe.
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+
+  // `epoch` is read by the caller *after* its push intent is recorded.
+  virtual absl::StatusOr<std::unique_ptr<BlobBatch>> NewBatch(Epoch epoch) = 0;
+
+  // The block's bytes, pinned for as long as the chunk's owner is held.
+  // Errors: NotFound  no such block. DataLoss  the stored bytes fail their
+  //         checksum (never served). Unavailable.
+  virtual absl::StatusOr<Chunk> Get(const Digest& digest) = 0;
+
+  // Raises the epoch of the blocks that exist to at least `epoch` (durable on
+  // return) and answers what is known of each; nullopt: no such block.
+  virtual absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(
+      absl::Span<const Digest> digests, Epoch epoch) = 0;
+
+  // Removes those whose epoch is < `epoch`; others and absent ones are left.
+  // Returns how many were removed. Space returns to the disk in the background.
+  virtual absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests,
+                                                 Epoch epoch) = 0;
+
+  // Pages through the digests of shard `shard` of kShards, in any order; may miss or
+  // repeat what changes meanwhile. `cursor` starts empty and is empty at the end.
+  static constexpr uint32_t kShards = 16;
+  virtual absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor) = 0;
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_STORAGE_STORE_BLOB_STORE_H_

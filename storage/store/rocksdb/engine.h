@@ -1,0 +1,36 @@
+// The embedded engine: RocksDB in one folder. The only place that includes RocksDB.
+//
+// Folder:  FORMAT (the number of the on-disk format, "1\n") · LOCK (one server at a
+//          time) · db/ (RocksDB) · tmp/ (unfinished block files, emptied at open).
+#ifndef BALLAST_STORAGE_STORE_ROCKSDB_ENGINE_H_
+#define BALLAST_STORAGE_STORE_ROCKSDB_ENGINE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "storage/base/limits.h"
+#include "storage/store/blob_store.h"
+#include "storage/store/record_store.h"
+
+namespace ballast {
+
+// Both stores of one folder. Thread-safe. Destroying it closes the folder; nobody
+// may use the stores then.
+class RocksEngine {
+ public:
+  struct Options {
+    std::string data_dir;   // made if it is not there
+    Limits limits;
+  };
+  // Errors: FailedPrecondition  written by a newer format (says both numbers), or in use
+  //         by another process. DataLoss  damaged. PermissionDenied, ResourceExhausted.
+  static absl::StatusOr<std::unique_ptr<RocksEngine>> Open(const Options& options);
+  virtual ~RocksEngine() = default;
+  virtual BlobStore* blobs() = 0;
+  virtual RecordStore* records() = 0;
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_STORAGE_STORE_ROCKSDB_ENGINE_H_
