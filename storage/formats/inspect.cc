@@ -1,0 +1,169 @@
+#include "storage/formats/inspect.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "storage/base/digest.h"
+#include "storage/base/status.h"
+#include "storage/base/utf8.h"
+#include "storage/formats/json_text.h"
+
+namespace ballast {
+namespace {
+
+// Text of a file that need not be UTF-8, as a JSON string.
+std::string SafeJsonString(absl::string_view text) {
+  return JsonString(IsUtf8(text) ? std::string(text) : Printable(text));
+}
+
+// JSON from outside goes in as it is if it is JSON, else as a string.
+std::string EmbeddedJson(absl::string_view text, absl::string_view if_empty) {
+  if (text.empty()) return std::string(if_empty);
+  if (nlohmann::json::accept(text.begin(), text.end())) return std::string(text);
+  return SafeJsonString(text);
+}
+
+// Joins what `item(i)` gives for 0 … count−1 to a JSON list, one item a line.
+template <typename F>
+std::string JsonList(size_t count, F item) {
+  std::string out = "[";
+  for (size_t i = 0; i < count; ++i) {
+    absl::StrAppend(&out, i == 0 ? "\n" : ",\n", item(i));
+  }
+  return out += count == 0 ? "]" : "\n]";
+}
+
+// Computes the digests of the tensors one after the other.
+class TensorHasher {
+ public:
+  TensorHasher(TensorSource* source, const std::function<bool(uint64_t)>& progress)
+      : source_(source), progress_(progress) {}
+
+  absl::StatusOr<Digest> Hash(uint32_t entry, uint64_t size_bytes) {
+    for (uint64_t offset = 0; offset < size_bytes;) {
+      ASSIGN_OR_RETURN(const Chunk chunk, source_->Read(entry, offset, kBlockBytes));
+      sha_.Update(chunk.bytes);
+      offset += chunk.bytes.size();
+      done_ += chunk.bytes.size();
+      if (progress_ && !progress_(done_)) return absl::CancelledError("inspecting: cancelled");
+    }
+    return sha_.Finish();
+  }
+
+ private:
+  TensorSource* source_;  // Must outlive this.
+  const std::function<bool(uint64_t)>& progress_;
+  Sha256 sha_;
+  uint64_t done_ = 0;
+};
+
+std::string EntryJson(const TensorSpec& spec, const Digest* digest) {
+  std::string out =
+      absl::StrCat("{\"key\":", SafeJsonString(spec.key), ",\"dtype\":\"", DTypeName(spec.dtype),
+                   "\",\"shape\":[", absl::StrJoin(spec.shape, ","), "],\"kind\":\"",
+                   KindName(spec.kind), "\",\"role\":\"", RoleName(spec.role), "\"");
+  if (digest != nullptr) absl::StrAppend(&out, ",\"sha256\":\"", digest->Hex(), "\"");
+  return out += "}";
+}
+
+// What both kinds of document have, up to and including the ties.
+absl::StatusOr<std::string> Head(Format format, absl::string_view writer,
+                                 const std::vector<const TensorSpec*>& specs, const Ties& ties,
+                                 TensorSource* digests,
+                                 const std::function<bool(uint64_t)>& progress) {
+  uint64_t bytes = 0;
+  for (const TensorSpec* spec : specs) bytes += CheckedTensorBytes(*spec);
+  std::vector<Digest> hashes(digests == nullptr ? 0 : specs.size());
+  const std::vector<uint32_t> twins = TieRepresentatives(specs.size(), ties);
+  TensorHasher hasher(digests, progress);
+  for (uint32_t i = 0; i < hashes.size(); ++i) {
+    if (twins[i] < i) {
+      hashes[i] = hashes[twins[i]];
+      continue;
+    }
+    ASSIGN_OR_RETURN(hashes[i], hasher.Hash(i, CheckedTensorBytes(*specs[i])));
+  }
+  const auto entry = [&](size_t i) {
+    return EntryJson(*specs[i], hashes.empty() ? nullptr : &hashes[i]);
+  };
+  const auto tie = [&](size_t i) {
+    return absl::StrCat("[",
+                        absl::StrJoin(ties[i], ",",
+                                      [&](std::string* out, uint32_t index) {
+                                        absl::StrAppend(out, SafeJsonString(specs[index]->key));
+                                      }),
+                        "]");
+  };
+  return absl::StrCat("{\"format\":\"", FormatName(format),
+                      "\",\"writer\":", SafeJsonString(writer), ",\"bytes\":", bytes,
+                      ",\n\"entries\":", JsonList(specs.size(), entry),
+                      ",\n\"ties\":", JsonList(ties.size(), tie));
+}
+
+bool IsView(const SourceStateDict& dict, const SourceEntry& entry) {
+  return entry.offset_bytes != 0 || !entry.strides.empty() ||
+         CheckedTensorBytes(entry.spec) != dict.storages[entry.storage].size_bytes;
+}
+
+std::string ViewJson(const SourceStateDict& dict, const SourceEntry& entry) {
+  const SourceStorage& storage = dict.storages[entry.storage];
+  std::string out = absl::StrCat(
+      "{\"key\":", SafeJsonString(entry.spec.key), ",\"storage\":", SafeJsonString(storage.name),
+      ",\"storage_bytes\":", storage.size_bytes, ",\"offset_bytes\":", entry.offset_bytes,
+      ",\"used_bytes\":", CheckedTensorBytes(entry.spec));
+  if (!entry.strides.empty()) {
+    absl::StrAppend(&out, ",\"strides\":[", absl::StrJoin(entry.strides, ","), "]");
+  }
+  return out += "}";
+}
+
+std::string ViewsJson(const SourceStateDict& dict) {
+  std::vector<const SourceEntry*> views;
+  for (const SourceEntry& entry : dict.entries) {
+    if (CheckedTensorBytes(entry.spec) != 0 && IsView(dict, entry)) views.push_back(&entry);
+  }
+  return JsonList(views.size(), [&](size_t i) { return ViewJson(dict, *views[i]); });
+}
+
+std::string GlobalsJson(const SourceStateDict& dict) {
+  return JsonList(dict.globals.size(), [&](size_t i) {
+    return absl::StrCat("{\"name\":", SafeJsonString(dict.globals[i].name),
+                        ",\"verdict\":", SafeJsonString(dict.globals[i].verdict), "}");
+  });
+}
+
+std::string WarningsJson(const SourceStateDict& dict) {
+  return JsonList(dict.warnings.size(), [&](size_t i) { return SafeJsonString(dict.warnings[i]); });
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> InspectJson(const SourceStateDict& dict, TensorSource* digests,
+                                        const std::function<bool(uint64_t)>& progress) {
+  std::vector<const TensorSpec*> specs;
+  for (const SourceEntry& entry : dict.entries) specs.push_back(&entry.spec);
+  ASSIGN_OR_RETURN(const std::string head,
+                   Head(dict.format, dict.writer, specs, dict.ties, digests, progress));
+  return absl::StrCat(head, ",\n\"views\":", ViewsJson(dict),
+                      ",\n\"leaves\":", EmbeddedJson(LeavesJson(dict.leaves), "[]"),
+                      ",\n\"globals\":", GlobalsJson(dict),
+                      ",\n\"metadata\":", EmbeddedJson(dict.metadata_json, "null"),
+                      ",\n\"warnings\":", WarningsJson(dict), "}\n");
+}
+
+absl::StatusOr<std::string> InspectJson(const Manifest& manifest, TensorSource* digests,
+                                        const std::function<bool(uint64_t)>& progress) {
+  std::vector<const TensorSpec*> specs;
+  for (const ManifestEntry& entry : manifest.entries) specs.push_back(&entry.spec);
+  ASSIGN_OR_RETURN(const std::string head,
+                   Head(manifest.format, manifest.writer, specs, manifest.ties, digests, progress));
+  return absl::StrCat(
+      head, ",\n\"views\":[],\n\"leaves\":", EmbeddedJson(manifest.leaves_json, "[]"),
+      ",\n\"globals\":[],\n\"metadata\":", EmbeddedJson(manifest.metadata_json, "null"),
+      ",\n\"warnings\":[]}\n");
+}
+
+}  // namespace ballast
