@@ -1,7 +1,6 @@
 #include "storage/base/byte_io.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "storage/base/checked.h"
 #include "storage/base/status.h"
@@ -13,7 +12,7 @@ absl::Status StringSource::ReadAt(uint64_t offset, absl::Span<char> out) const {
     return TruncatedError("reading ", out.size(), " bytes at offset ", offset, ": input is ",
                           bytes_.size(), " bytes long");
   }
-  std::memcpy(out.data(), bytes_.data() + offset, out.size());
+  std::copy_n(bytes_.data() + offset, out.size(), out.begin());
   return absl::OkStatus();
 }
 
