@@ -1,0 +1,69 @@
+// What all operations share: the transport, retries of control calls, and the
+// progress and cancellation of one operation.
+#ifndef BALLAST_CLIENT_CONNECTION_H_
+#define BALLAST_CLIENT_CONNECTION_H_
+
+#include <memory>
+#include <mutex>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ballast/client.h"
+#include "client/call.h"
+#include "client/transport.h"
+
+namespace ballast {
+
+// Thread-safe.
+class Connection {
+ public:
+  Connection(std::unique_ptr<Transport> transport, ClientOptions options);
+
+  const ClientOptions& options() const { return options_; }
+  const Limits& limits() const { return options_.limits; }
+
+  // A control call that is safe to repeat: retried after Unavailable.
+  absl::Status Unary(absl::string_view method, const google::protobuf::MessageLite& request,
+                     google::protobuf::MessageLite* response);
+  // A stream for an operation that ends at `deadline`.
+  std::unique_ptr<Call> Open(absl::string_view method, const CancelToken& cancel,
+                             absl::Time deadline);
+  // A stream that moves little: it ends by control_timeout.
+  std::unique_ptr<Call> OpenControl(absl::string_view method);
+
+  // Whether attempt number `attempt` (0, 1 …) that ended with `status` is followed by
+  // another one; waits the back-off before it says yes.
+  bool Retry(int attempt, const absl::Status& status, const CancelToken& cancel,
+             absl::Time deadline);
+
+ private:
+  const std::unique_ptr<Transport> transport_;
+  const ClientOptions options_;
+  IdleWatch idle_watch_;
+};
+
+// Progress, cancellation and the time limit of one operation. Thread-safe.
+class Operation {
+ public:
+  Operation(const CallControl& control, const CancelToken& of_client)
+      : control_(control),
+        of_client_(of_client),
+        deadline_(control.timeout == absl::InfiniteDuration() ? absl::InfiniteFuture()
+                                                              : absl::Now() + control.timeout) {}
+
+  absl::Time deadline() const { return deadline_; }
+  const CancelToken& cancel() const { return control_.cancel; }
+  // Tells the caller. Errors: Cancelled, DeadlineExceeded.
+  absl::Status Report(Progress::Phase phase, uint64_t done_bytes, uint64_t total_bytes);
+
+ private:
+  const CallControl& control_;  // Must outlive this.
+  const CancelToken of_client_;
+  const absl::Time deadline_;
+  std::mutex mutex_;  // callbacks come from one thread at a time
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_CLIENT_CONNECTION_H_

@@ -1,0 +1,326 @@
+// The client library of Ballast, a networked registry for model weights.
+//
+//   auto client = ballast::Client::Connect({.server = "127.0.0.1:7420"});
+//   auto pushed = (*client)->PushFile("model.pth", "vision/resnet", {});
+//   auto pulled = (*client)->PullFile("vision/resnet@prod", "model.dat", {.format = …});
+//
+// Errors (absl::Status; GetReason in storage/base/status.h gives the kind):
+//   InvalidArgument     a malformed file, name, reference or rule.
+//   NotFound            a file, model, version or alias; the message names it.
+//   FailedPrecondition  with SCHEMA_MISMATCH: the schema gate refused.
+//   Aborted             an alias points elsewhere than expected (CONFLICT).
+//   ResourceExhausted   over a named limit.
+//   Unimplemented       a dtype or key that the target format lacks.
+//   DataLoss            bytes that arrived or were stored fail their checksum.
+//   PermissionDenied, Unauthenticated   the server does not allow it.
+//   Unavailable, DeadlineExceeded       try again; a push with the same request_id is safe.
+//   Cancelled           through a CancelToken or a progress callback.
+//
+// A file or memory is never left half written: a pulled file appears under its name
+// only when all of it has arrived, been checked and reached the disk.
+#ifndef BALLAST_CLIENT_H_
+#define BALLAST_CLIENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "ballast/cancel.h"
+#include "storage/base/byte_io.h"
+#include "storage/base/digest.h"
+#include "storage/base/limits.h"
+#include "storage/model/dtype.h"
+#include "storage/model/format.h"
+#include "storage/model/tensor_spec.h"
+#include "storage/schema/key_rules.h"
+#include "storage/schema/validate.h"
+
+namespace ballast {
+
+struct ClientOptions {
+  std::string server = "127.0.0.1:7420";  // "host:port", "host" (port 7420), "unix:/path"
+  std::string token;                      // sent as "authorization: Bearer …"; "": none
+  // TLS: the CA's certificates turn it on; certificate and key are the client's own (mTLS).
+  std::string ca_file, cert_file, key_file;
+  absl::Duration control_timeout = absl::Seconds(30);  // of calls that move no payload
+  // A stream in which nothing moves for so long is given up as Unavailable.
+  absl::Duration idle_timeout = absl::Minutes(5);
+  int retries = 3;     // of calls that are safe to repeat, after Unavailable, with back-off
+  Limits limits;       // what is accepted from files and from the server
+  CancelToken cancel;  // ends every call of this client
+};
+
+// How far an operation is. total_bytes 0: not known.
+struct Progress {
+  enum class Phase { kHash, kSend, kReceive, kVerify, kConvert };
+  Phase phase = Phase::kSend;
+  uint64_t done_bytes = 0;
+  uint64_t total_bytes = 0;
+};
+// False cancels. Called from one thread at a time, at most once per message.
+using ProgressFn = std::function<bool(const Progress&)>;
+
+// What every operation that moves payload takes.
+struct CallControl {
+  ProgressFn progress;
+  CancelToken cancel;                                 // ends this operation
+  absl::Duration timeout = absl::InfiniteDuration();  // of the whole operation
+};
+
+// A schema to be met: JSON text, or a reference whose schema it is; both empty: none.
+struct SchemaChoice {
+  std::string json;
+  std::string reference;
+  bool empty() const { return json.empty() && reference.empty(); }
+};
+
+// A tensor in the caller's memory: contiguous, row-major, little-endian.
+struct TensorView {
+  std::string key;
+  DType dtype = DType::kFloat32;
+  Shape shape;
+  absl::Span<const char> bytes;  // must outlive the call
+  Kind kind = Kind::kUnknown;
+};
+
+struct PushOptions {
+  Format format = Format::kUnknown;  // of the file; unknown: by content
+  KeyRuleOptions rules;
+  bool raw = false;  // send the file as it is; the server parses it
+  SchemaChoice schema;
+  bool strict = true;
+  std::string message;
+  std::map<std::string, std::string> labels;
+  std::string parent;         // a reference of the same model
+  std::string alias;          // moved to the new version in the same commit
+  std::string request_id;     // the same again gives the first answer again; "": a new one
+  Report* refusal = nullptr;  // filled if the schema gate refuses
+  CallControl control;
+};
+
+struct PushResult {
+  std::string reference;  // "model:3"
+  std::string model;
+  uint64_t version = 0;
+  Digest digest;
+  uint64_t entries = 0;
+  uint64_t bytes = 0;       // of all tensors
+  uint64_t bytes_sent = 0;  // payload that travelled
+  uint64_t bytes_new = 0;   // that the store did not have
+  bool repeated = false;    // an earlier call with this request id made it
+  std::vector<std::string> warnings;
+};
+
+struct PullOptions {
+  Format format = Format::kUnknown;  // unknown: as pushed if it can be written, else safetensors
+  KeyRuleOptions rules;
+  bool with_optimizer = false;  // also entries that are not weights
+  bool overwrite = false;       // an existing file
+  // Reads the file back before it gets its name and compares SHA-256 digests.
+  bool verify_sha256 = false;
+  SchemaChoice schema;  // checked before any payload moves
+  bool strict = true;
+  Report* refusal = nullptr;  // filled if the schema is not met
+  CallControl control;
+};
+
+struct PullResult {
+  std::string reference;  // "model:3"
+  std::string model;
+  uint64_t version = 0;
+  Digest digest;
+  Format format = Format::kUnknown;
+  uint64_t entries = 0;
+  uint64_t bytes = 0;  // of the file
+  std::vector<std::string> warnings;
+};
+
+struct ConvertOptions {
+  Format from = Format::kUnknown;  // unknown: by content
+  Format to = Format::kUnknown;    // required
+  KeyRuleOptions rules;
+  bool overwrite = false;
+  CallControl control;
+};
+
+struct ConvertResult {
+  Format from = Format::kUnknown;
+  Format to = Format::kUnknown;
+  uint64_t entries = 0;
+  uint64_t bytes = 0;  // of the output
+  std::vector<std::string> warnings;
+};
+
+struct InspectOptions {
+  Format format = Format::kUnknown;  // of a file; unknown: by content
+  bool digests = false;              // SHA-256 of every tensor: a full read
+  CallControl control;
+};
+
+struct ValidateOptions {
+  SchemaChoice schema;  // empty: the schema bound to the reference's model
+  bool strict = true;
+  KeyRuleOptions rules;
+  bool with_optimizer = false;
+};
+
+struct VersionDescription {
+  std::string model;
+  uint64_t version = 0;
+  Digest digest;
+  Format format = Format::kUnknown;  // what was pushed
+  uint64_t entries = 0;
+  uint64_t payload_bytes = 0;
+  uint64_t bytes_new = 0;
+  uint64_t parent = 0;  // 0: none
+  std::string message;
+  std::map<std::string, std::string> labels;
+  std::string creator;
+  absl::Time created;
+  std::vector<std::string> aliases;
+};
+
+struct ModelDescription {
+  std::string model;
+  uint64_t latest = 0;    // 0: no live version
+  uint64_t versions = 0;  // only GetModel counts them
+  std::map<std::string, uint64_t> aliases;
+  bool has_schema = false;
+};
+
+template <typename T>
+struct Page {
+  std::vector<T> items;
+  std::string next_page_token;  // "" at the end
+};
+
+// An entry of a version; digests as the server stores them.
+struct EntryDescription {
+  TensorSpec spec;
+  Digest digest;  // SHA-256 over the digests of its blocks
+};
+
+struct FormatAbility {
+  std::string format;
+  bool read = false;
+  bool write = false;
+  std::vector<std::string> dtypes;
+};
+
+struct Capabilities {
+  std::string server_version;
+  std::vector<std::string> features;
+  std::vector<FormatAbility> formats;
+  std::map<std::string, uint64_t> limits;
+};
+
+struct AliasChange {
+  VersionDescription version;
+  uint64_t previous_version = 0;  // 0: the alias is new
+};
+
+// Gives the memory for a tensor that is about to arrive: exactly its bytes, which must
+// live until the call returns.
+using TensorAllocator = std::function<absl::StatusOr<absl::Span<char>>(const TensorSpec&)>;
+
+// Thread-safe: any number of calls at once share one connection.
+class Client {
+ public:
+  // Checks the options; the connection is made by the first call.
+  // Errors: InvalidArgument  an address or key file. NotFound  a TLS file.
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(ClientOptions options);
+  ~Client();
+
+  // --- push: each makes a new version of `model` ------------------------------
+  // Reads the file here, so the gate is decided before payload moves and blocks that
+  // the server has never travel. Retried as a whole after Unavailable.
+  absl::StatusOr<PushResult> PushFile(const std::string& path, const std::string& model,
+                                      const PushOptions& options);
+  absl::StatusOr<PushResult> PushTensors(absl::Span<const TensorView> tensors,
+                                         const std::string& model, const PushOptions& options);
+  // Sends a file of any format as it comes; the server parses it. Never retried.
+  absl::StatusOr<PushResult> PushStream(ByteStream* stream, const std::string& model,
+                                        const PushOptions& options);
+
+  // --- pull: resumed after Unavailable, always the version it began with ----------
+  absl::StatusOr<PullResult> PullFile(const std::string& reference, const std::string& path,
+                                      const PullOptions& options);
+  absl::StatusOr<PullResult> PullToSink(const std::string& reference, ByteSink* sink,
+                                        const PullOptions& options);
+  // Into the caller's memory, tensor by tensor in the version's order; `format`,
+  // `overwrite` and `verify_sha256` are not used.
+  absl::StatusOr<PullResult> PullTensors(const std::string& reference, const PullOptions& options,
+                                         const TensorAllocator& allocate);
+
+  // --- convert, inspect, validate ------------------------------------------------
+  absl::StatusOr<ConvertResult> ConvertStream(ByteStream* in, ByteSink* out,
+                                              const ConvertOptions& options);
+  // The JSON document of storage/formats/inspect.h.
+  absl::StatusOr<std::string> Inspect(const std::string& reference, const InspectOptions& options);
+  // A mismatch is an answer (ok false), not an error.
+  absl::StatusOr<Report> Validate(const std::string& reference, const ValidateOptions& options);
+  // The same for tensors that are not in the registry; needs a schema.
+  absl::StatusOr<Report> ValidateSpecs(absl::Span<const TensorSpec> specs,
+                                       const ValidateOptions& options);
+
+  // --- schemas ---------------------------------------------------------------------
+  // Makes `schema_json` the model's gate; returns its number of entries.
+  absl::StatusOr<uint64_t> BindSchema(const std::string& model, const std::string& schema_json,
+                                      const std::string& request_id = "");
+  absl::Status UnbindSchema(const std::string& model, const std::string& request_id = "");
+  absl::StatusOr<std::string> GetBoundSchema(const std::string& model);
+  // The schema that exactly this version fulfils.
+  absl::StatusOr<std::string> GetSchema(const std::string& reference);
+
+  // --- names -----------------------------------------------------------------------
+  absl::StatusOr<Page<ModelDescription>> ListModels(const std::string& prefix,
+                                                    const std::string& page_token = "",
+                                                    uint32_t page_size = 0);
+  // Newest first.
+  absl::StatusOr<Page<VersionDescription>> ListVersions(const std::string& model,
+                                                        const std::string& page_token = "",
+                                                        uint32_t page_size = 0);
+  absl::StatusOr<Page<EntryDescription>> ListEntries(const std::string& reference,
+                                                     const std::string& page_token = "",
+                                                     uint32_t page_size = 0);
+  // All pages.
+  absl::StatusOr<std::vector<ModelDescription>> AllModels(const std::string& prefix);
+  absl::StatusOr<std::vector<VersionDescription>> AllVersions(const std::string& model);
+  absl::StatusOr<std::vector<EntryDescription>> AllEntries(const std::string& reference);
+
+  absl::StatusOr<ModelDescription> GetModel(const std::string& model);
+  absl::StatusOr<VersionDescription> GetVersion(const std::string& reference);
+
+  // Points `alias` at the version. `expected`: the version it must point at now, 0: it
+  // must not exist; nullopt: whatever it is. Aborted/CONFLICT otherwise.
+  absl::StatusOr<AliasChange> SetAlias(const std::string& reference, const std::string& alias,
+                                       std::optional<uint64_t> expected = std::nullopt,
+                                       const std::string& request_id = "");
+  absl::Status DeleteAlias(const std::string& model, const std::string& alias,
+                           std::optional<uint64_t> expected = std::nullopt,
+                           const std::string& request_id = "");
+
+  absl::StatusOr<Capabilities> GetCapabilities();
+
+  struct Impl;
+  explicit Client(std::unique_ptr<Impl> impl);  // Connect makes clients
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// A fresh request id: 128 random bits in hex.
+std::string NewRequestId();
+
+}  // namespace ballast
+
+#endif  // BALLAST_CLIENT_H_

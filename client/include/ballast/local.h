@@ -1,0 +1,41 @@
+// What needs no server: files converted, described and checked in the process, by
+// the same code that the server runs.
+#ifndef BALLAST_LOCAL_H_
+#define BALLAST_LOCAL_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ballast/client.h"
+
+namespace ballast {
+
+// Reads `in` and writes it to `out` as options.to; keeps all entries that the rules
+// keep. `out` appears only when it is complete and on the disk.
+// Errors: InvalidArgument  malformed, truncated, checksum, unsafe, wrong format.
+//         Unimplemented  a dtype or key that the target lacks, or a format that cannot
+//         be written. NotFound. AlreadyExists  `out`, without overwrite. Cancelled.
+absl::StatusOr<ConvertResult> ConvertFile(const std::string& in, const std::string& out,
+                                          const ConvertOptions& options, const Limits& limits);
+// The same between any source and sink.
+absl::StatusOr<ConvertResult> ConvertSource(const ByteSource& in, ByteSink* out,
+                                            const ConvertOptions& options, const Limits& limits);
+
+// The JSON document of storage/formats/inspect.h for a file. With digests the
+// container's own checksums are verified too.
+absl::StatusOr<std::string> InspectFile(const std::string& path, const InspectOptions& options,
+                                        const Limits& limits);
+absl::StatusOr<std::string> InspectSource(const ByteSource& source, const InspectOptions& options,
+                                          const Limits& limits);
+
+// The tensors of a file after the rules; of role weights only, unless
+// `with_optimizer` or there are none.
+absl::StatusOr<std::vector<TensorSpec>> FileSpecs(const ByteSource& source, Format format,
+                                                  const KeyRuleOptions& rules, bool with_optimizer,
+                                                  const Limits& limits);
+
+}  // namespace ballast
+
+#endif  // BALLAST_LOCAL_H_
