@@ -27,8 +27,8 @@ namespace ballast {
 
 struct LayoutTensor {
   TensorSpec spec;
-  uint32_t entry = 0;              // what the TensorSource calls it
-  std::optional<uint32_t> crc32;   // of the whole tensor, if known before
+  uint32_t entry = 0;             // what the TensorSource calls it
+  std::optional<uint32_t> crc32;  // of the whole tensor, if known before
 };
 
 // What a writer needs to know; no tensor bytes.
@@ -45,9 +45,9 @@ LayoutInput LayoutInputOf(const SourceStateDict& dict);
 struct Extent {
   enum class Kind : uint8_t { kLiteral, kTensor, kZeros };
   Kind kind = Kind::kLiteral;
-  uint32_t entry = 0;        // kTensor: which
-  uint64_t offset = 0;       // kLiteral: in FileLayout::literals; kTensor: in the tensor's bytes
-  uint64_t size_bytes = 0;   // > 0
+  uint32_t entry = 0;       // kTensor: which
+  uint64_t offset = 0;      // kLiteral: in FileLayout::literals; kTensor: in the tensor's bytes
+  uint64_t size_bytes = 0;  // > 0
 };
 
 // A CRC-32 that was not known when the layout was made: four little-endian bytes
@@ -60,10 +60,10 @@ struct CrcHole {
 
 struct FileLayout {
   Format format = Format::kUnknown;
-  std::string literals;             // the bytes of every literal extent
-  std::vector<Extent> extents;      // in file order, no gaps
-  std::vector<CrcHole> crc_holes;   // ascending literal_offset; empty if all CRCs were known
-  uint64_t size_bytes = 0;          // of the file
+  std::string literals;            // the bytes of every literal extent
+  std::vector<Extent> extents;     // in file order, no gaps
+  std::vector<CrcHole> crc_holes;  // ascending literal_offset; empty if all CRCs were known
+  uint64_t size_bytes = 0;         // of the file
 
   // SHA-256 over the writer revision, the format and the extents (with literal
   // bytes and `tensor_digests[entry]` for tensor extents). Guards resumed pulls.
@@ -86,8 +86,7 @@ bool FormatHasDType(Format format, DType dtype);
 class LayoutReader {
  public:
   // `layout` and `source` must outlive this.
-  LayoutReader(const FileLayout* layout, TensorSource* source)
-      : layout_(layout), source_(source) {}
+  LayoutReader(const FileLayout* layout, TensorSource* source) : layout_(layout), source_(source) {}
   // Errors: OutOfRange  offset > size_bytes.
   absl::Status Seek(uint64_t offset);
   // The next piece, at most max_bytes; empty at the end. Literal chunks borrow
@@ -105,6 +104,7 @@ class LayoutReader {
   size_t index_ = 0;
   uint64_t extent_offset_ = 0;
   uint64_t position_ = 0;
+  std::vector<uint64_t> starts_;  // of the extents in the file; made by the first Seek
 };
 
 // Writes a whole layout to a sink, front to back, filling CRC holes with what

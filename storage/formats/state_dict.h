@@ -19,12 +19,12 @@ namespace ballast {
 // safetensors or .dat tensor, a storage of a legacy stream.
 struct SourceStorage {
   enum class Encoding : uint8_t { kRaw, kDeflate };
-  std::string name;            // record or storage key, for messages ("data/3"); may be empty
-  uint64_t offset_bytes = 0;   // of the stored bytes in the source
-  uint64_t stored_bytes = 0;   // as stored (compressed, for kDeflate)
-  uint64_t size_bytes = 0;     // as used; == stored_bytes for kRaw
+  std::string name;           // record or storage key, for messages ("data/3"); may be empty
+  uint64_t offset_bytes = 0;  // of the stored bytes in the source
+  uint64_t stored_bytes = 0;  // as stored (compressed, for kDeflate)
+  uint64_t size_bytes = 0;    // as used; == stored_bytes for kRaw
   Encoding encoding = Encoding::kRaw;
-  bool big_endian = false;     // components are swapped on reading
+  bool big_endian = false;  // components are swapped on reading
   // CRC-32 of the size_bytes bytes as the container states it; checked by
   // TensorSource when the whole storage is read in order, and by
   // VerifyStorages. nullopt: the container has none.
@@ -34,20 +34,20 @@ struct SourceStorage {
 // A tensor in the source.
 struct SourceEntry {
   TensorSpec spec;
-  uint32_t storage = 0;        // index into SourceStateDict::storages
-  uint64_t offset_bytes = 0;   // of the first element, in the (inflated) storage
+  uint32_t storage = 0;       // index into SourceStateDict::storages
+  uint64_t offset_bytes = 0;  // of the first element, in the (inflated) storage
   // In elements, as many as dims; empty: contiguous (C order).
   absl::InlinedVector<uint64_t, 4> strides;
-  bool conjugate = false;      // imaginary parts are negated on reading
-  bool negative = false;       // values are negated on reading
+  bool conjugate = false;  // imaginary parts are negated on reading
+  bool negative = false;   // values are negated on reading
   friend bool operator==(const SourceEntry&, const SourceEntry&) = default;
 };
 
 // A value in the source that is not a tensor.
 struct SourceLeaf {
-  std::string path;   // keys joined with "."
-  std::string type;   // "int", "float", "str", "NoneType", "argparse.Namespace" …
-  std::string json;   // its JSON form, or "" if it has none (or is too long to keep)
+  std::string path;  // keys joined with "."
+  std::string type;  // "int", "float", "str", "NoneType", "argparse.Namespace" …
+  std::string json;  // its JSON form, or "" if it has none (or is too long to keep)
 };
 
 // A global named by a pickle of the source.
@@ -58,15 +58,19 @@ struct SourceGlobal {
 
 struct SourceStateDict {
   Format format = Format::kUnknown;
-  std::string writer;                     // probable writer, "" if unknown
+  std::string writer;  // probable writer, "" if unknown
   std::vector<SourceStorage> storages;
-  std::vector<SourceEntry> entries;       // in the order of the source
-  Ties ties;                              // indices into entries
-  std::string metadata_json;              // see Manifest::metadata_json
+  std::vector<SourceEntry> entries;  // in the order of the source
+  Ties ties;                         // indices into entries
+  std::string metadata_json;         // see Manifest::metadata_json
   std::vector<SourceLeaf> leaves;
   std::vector<SourceGlobal> globals;
-  std::vector<std::string> warnings;      // one line each
+  std::vector<std::string> warnings;  // one line each
 };
+
+// Adds a contiguous tensor with a raw storage of its own at `offset_bytes`.
+void AddContiguousEntry(TensorSpec spec, uint64_t offset_bytes, uint64_t size_bytes,
+                        SourceStateDict* dict);
 
 // Groups entries that share storage, offset, dtype, shape and strides; empty
 // tensors are never tied. O(n).

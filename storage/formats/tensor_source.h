@@ -30,19 +30,31 @@ class TensorSource {
 };
 
 // Reads from a container through its state dict: gathers strided entries, swaps
-// big-endian ones, inflates compressed storages (into memory up to 16 MiB, else
-// into a temporary file in `spool_dir`, bounded by limits.spool_bytes_max), and
-// applies conjugate and negative bits. A bool byte other than 0 or 1 is refused.
-// CRCs: a raw or inflated storage that is read in order from its first byte to
-// its last is checked on the way; see VerifyStorages for the rest.
+// big-endian ones, inflates compressed storages (into memory up to 16 MiB each and
+// 32 MiB together, else into a temporary file in `spool_dir`, bounded by
+// limits.spool_bytes_max), and applies conjugate and negative bits. A bool byte
+// other than 0 or 1 is refused.
 //
+// CRCs: a raw storage that is read in order from its first byte to its last, and a
+// compressed one when it is inflated, is checked on the way. A file has been checked
+// whole when every entry was read *and* VerifyRest was called: it reads only what
+// the entries did not cover in order (storages that are viewed in parts, or whose
+// bytes went by RawRange). Push and convert call it before they commit.
+class FileTensorSource : public TensorSource {
+ public:
+  // Errors: InvalidArgument/CHECKSUM, MALFORMED  names the record.
+  virtual absl::Status VerifyRest() = 0;
+};
+
 // `source` and `dict` must outlive the result. Entry numbers are dict's.
-// Buffers are recycled: a chunk stays valid for as long as its owner is held.
-// Errors of Read: InvalidArgument/CHECKSUM, MALFORMED, TRUNCATED; ResourceExhausted.
-std::unique_ptr<TensorSource> MakeFileTensorSource(const ByteSource* source,
-                                                   const SourceStateDict* dict,
-                                                   const std::string& spool_dir,
-                                                   const Limits& limits);
+// Buffers are recycled: a chunk stays valid for as long as its owner is held, also
+// when the source is gone. Memory: about 32 MiB for a strided entry, else little.
+// Errors of Read: InvalidArgument/CHECKSUM, MALFORMED, TRUNCATED; ResourceExhausted;
+//                 Internal  no such entry or offset.
+std::unique_ptr<FileTensorSource> MakeFileTensorSource(const ByteSource* source,
+                                                       const SourceStateDict* dict,
+                                                       const std::string& spool_dir,
+                                                       const Limits& limits);
 
 }  // namespace ballast
 

@@ -1,0 +1,20 @@
+// Small pieces of JSON text, for headers and facts.
+#ifndef BALLAST_STORAGE_FORMATS_JSON_TEXT_H_
+#define BALLAST_STORAGE_FORMATS_JSON_TEXT_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace ballast {
+
+// `text` as a JSON string with its quotes: `"`, `\` and control characters are
+// escaped, everything else stays as it is. `text` must be valid UTF-8.
+std::string JsonString(absl::string_view text);
+
+// The readable part of a message of the JSON parser, on one line and bounded.
+std::string JsonErrorText(absl::string_view what);
+
+}  // namespace ballast
+
+#endif  // BALLAST_STORAGE_FORMATS_JSON_TEXT_H_
