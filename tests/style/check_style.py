@@ -86,7 +86,7 @@ def check_include(root, path, quote, target, report):
             if not any(path.startswith(r + "/") for r in rooms):
                 report("layer", f"{target} may only be included in {', '.join(rooms)}")
             return
-    public = re.match(r"^ballast/(client|torch)\.h$", target)
+    public = re.match(r"^ballast/[a-z_]+\.h$", target)
     if public:
         target = "client/include/" + target
     elif quote == "<" or ("/" in target and target.split("/")[0] not in TOP_LEVEL):
