@@ -75,8 +75,7 @@ class BlobStore {
 
   // Removes those whose epoch is < `epoch`; others and absent ones are left.
   // Returns how many were removed. Space returns to the disk in the background.
-  virtual absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests,
-                                                 Epoch epoch) = 0;
+  virtual absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) = 0;
 
   // Pages through the digests of shard `shard` of kShards, in any order; may miss or
   // repeat what changes meanwhile. `cursor` starts empty and is empty at the end.

@@ -1,12 +1,15 @@
 // Models, versions, aliases and manifests, on top of the two engine interfaces.
 //
 // Records
-//   m/<model>   head            number of the newest version, decimal
-//               v/<10 digits>   a version (VersionRecord, encoded)
-//               a/<alias>       version number
+//   m/<model>   head            number of the newest version, number of live versions
+//               v/<10 digits>   a version (VersionRecord); the digits count down, so
+//                               that the newest comes first
+//               d/<digest>/<10 digits>   a version by its digest
+//               a/<alias>       version number and token
 //               p/<push id>     push intent: epoch and start time
 //               r/<request id>  what a finished request answered
 //               schema          digests of the bound schema's blocks
+//               A model exists if its record has `head` or `schema`.
 //   i/<00..0f>  m/<model>       the model's name, by hash of the name; written before
 //                               the model; a stale entry is harmless
 //   gc          epoch           the current epoch
@@ -43,23 +46,23 @@ struct VersionInfo {
   std::string model;
   uint64_t version = 0;
   Digest digest;
-  Format format = Format::kUnknown;     // what was pushed
+  Format format = Format::kUnknown;  // what was pushed
   uint64_t entries = 0;
-  uint64_t payload_bytes = 0;           // sum of the tensors' sizes
-  uint64_t bytes_new = 0;               // block bytes that this push added to the store
-  uint64_t parent = 0;                  // version number of the same model, 0: none
+  uint64_t payload_bytes = 0;  // sum of the tensors' sizes
+  uint64_t bytes_new = 0;      // tensor bytes that this push added to the store
+  uint64_t parent = 0;         // version number of the same model, 0: none
   std::string message;
   std::map<std::string, std::string> labels;
-  std::string creator;                  // the principal that pushed
+  std::string creator;  // the principal that pushed
   absl::Time created;
-  std::vector<std::string> aliases;     // filled by GetVersion and ListVersions
+  std::vector<std::string> aliases;  // filled by GetVersion and ListVersions
   friend bool operator==(const VersionInfo&, const VersionInfo&) = default;
 };
 
 struct ModelInfo {
   std::string model;
-  uint64_t latest = 0;                  // highest live version, 0: none
-  uint64_t versions = 0;                // live versions, if cheap to know; counted by GetModel
+  uint64_t latest = 0;    // highest live version, 0: none
+  uint64_t versions = 0;  // live versions, if cheap to know; counted by GetModel
   std::map<std::string, uint64_t> aliases;
   bool has_schema = false;
 };
@@ -86,7 +89,7 @@ class CatalogPush {
     std::map<std::string, std::string> labels;
     std::string creator;
     uint64_t parent = 0;
-    std::string alias;       // moved to the new version in the same commit; "": none
+    std::string alias;  // moved to the new version in the same commit; "": none
   };
   // Makes everything durable and the version visible, in that order. All blocks of
   // the manifest must have been added or answered as known.

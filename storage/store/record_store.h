@@ -41,7 +41,7 @@ enum class CommitOutcome {
 
 struct RecordPage {
   std::vector<std::pair<std::string, std::string>> items;  // key, value; ascending by bytes
-  bool more = false;  // there may be more behind the last item
+  bool more = false;                                       // there may be more behind the last item
 };
 
 // Keeps a watch alive; its destructor ends it and waits for a running callback.
@@ -69,7 +69,7 @@ class RecordStore {
       absl::string_view record, absl::Span<const std::string> keys) = 0;
 
   // Up to `limit` items with key > `after` that begin with `prefix`; a page is of one
-  // instant and may be shorter than asked.
+  // instant and may be shorter than asked; with `more` it holds at least one item.
   virtual absl::StatusOr<RecordPage> List(absl::string_view record, absl::string_view after,
                                           absl::string_view prefix, size_t limit) = 0;
 

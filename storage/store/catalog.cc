@@ -1,0 +1,129 @@
+#include "storage/store/catalog.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
+#include "storage/base/status.h"
+#include "storage/store/catalog_impl.h"
+
+namespace ballast {
+
+void PauseBeforeAttempt(int attempt) {
+  constexpr int kFreeAttempts = 4;
+  constexpr int kPauseMicrosMax = 50'000;
+  if (attempt < kFreeAttempts) return;
+  thread_local std::minstd_rand random{std::random_device{}()};
+  const int bound = std::min(kPauseMicrosMax, 500 << std::min(attempt - kFreeAttempts, 10));
+  absl::SleepFor(absl::Microseconds(std::uniform_int_distribution<int>(0, bound)(random)));
+}
+
+absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(BlobStore* blobs, RecordStore* records,
+                                                       const Limits& limits,
+                                                       std::function<absl::Time()> clock) {
+  if (clock == nullptr) clock = [] { return absl::Now(); };
+  return std::make_unique<CatalogImpl>(blobs, records, limits, std::move(clock));
+}
+
+absl::Time CatalogImpl::Now() const { return absl::FromUnixMicros(absl::ToUnixMicros(clock_())); }
+
+absl::StatusOr<std::optional<std::string>> CatalogImpl::ReadOne(absl::string_view record,
+                                                                const std::string& key) {
+  ASSIGN_OR_RETURN(auto values, records_->Read(record, {key}));
+  return std::move(values[0]);
+}
+
+absl::StatusOr<Epoch> CatalogImpl::CurrentEpoch() {
+  ASSIGN_OR_RETURN(const auto value, ReadOne(kGcRecord, std::string(kEpochKey)));
+  Epoch epoch = 1;
+  if (value.has_value() && !absl::SimpleAtoi(*value, &epoch)) {
+    return absl::DataLossError(
+        absl::StrCat("gc: epoch is \"", Printable(value->substr(0, 100)), "\", want a number"));
+  }
+  return epoch;
+}
+
+absl::Status CatalogImpl::EnsureIndexed(const std::string& model) {
+  const std::string index = IndexRecord(ModelShard(model));
+  const std::string key = ModelRecord(model);
+  for (int attempt = 0; attempt < kCommitAttemptsMax; ++attempt) {
+    PauseBeforeAttempt(attempt);
+    ASSIGN_OR_RETURN(const auto known, ReadOne(index, key));
+    if (known.has_value()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const CommitOutcome outcome, records_->Commit(index, {}, {{key, "1"}}));
+    if (outcome == CommitOutcome::kApplied) return absl::OkStatus();
+  }
+  return absl::UnavailableError(absl::StrCat(model, ": could not be put into the list of models"));
+}
+
+absl::StatusOr<CatalogImpl::Begun> CatalogImpl::BeginIntent(const std::string& model) {
+  RETURN_IF_ERROR(EnsureIndexed(model));
+  Begun begun;
+  begun.id = NewToken();
+  ASSIGN_OR_RETURN(const Epoch before, CurrentEpoch());
+  begun.intent = EncodeIntent(before, Now());
+  const std::string key = IntentKey(begun.id);
+  bool recorded = false;
+  for (int attempt = 0; attempt < kCommitAttemptsMax && !recorded; ++attempt) {
+    PauseBeforeAttempt(attempt);
+    ASSIGN_OR_RETURN(const CommitOutcome outcome,
+                     records_->Commit(ModelRecord(model), {}, {{key, begun.intent}}));
+    recorded = outcome == CommitOutcome::kApplied;
+  }
+  if (!recorded) return absl::UnavailableError(absl::StrCat(model, ": the push was not recorded"));
+  // Read after the intent is there: a collection that does not see the intent has
+  // raised the epoch before this.
+  ASSIGN_OR_RETURN(begun.epoch, CurrentEpoch());
+  ASSIGN_OR_RETURN(begun.batch, blobs_->NewBatch(begun.epoch));
+  return begun;
+}
+
+void CatalogImpl::DropIntent(const std::string& model, const std::string& push_id) {
+  records_->Commit(ModelRecord(model), {}, {{IntentKey(push_id), std::nullopt}})
+      .status()
+      .IgnoreError();
+}
+
+absl::StatusOr<std::optional<RequestAnswer>> CatalogImpl::FindRequest(absl::string_view model,
+                                                                      absl::string_view request_id,
+                                                                      Operation operation) {
+  if (request_id.empty()) return std::nullopt;
+  ASSIGN_OR_RETURN(const auto value, ReadOne(ModelRecord(model), RequestKey(request_id)));
+  if (!value.has_value()) return std::nullopt;
+  ASSIGN_OR_RETURN(const RequestAnswer answer, DecodeRequest(*value), model);
+  if (answer.operation != operation) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(model, ": request id \"", Printable(request_id),
+                     "\" was used for another operation, want a new one"));
+  }
+  return answer;
+}
+
+absl::StatusOr<uint64_t> CatalogImpl::Change(absl::string_view model, absl::string_view request_id,
+                                             Operation operation, const Planner& planner) {
+  const std::string record = ModelRecord(model);
+  const std::string token = NewToken();
+  bool maybe_applied = false;
+  for (int attempt = 0; attempt < kCommitAttemptsMax; ++attempt) {
+    PauseBeforeAttempt(attempt);
+    ASSIGN_OR_RETURN(const auto answered, FindRequest(model, request_id, operation));
+    if (answered.has_value()) return answered->answer;
+    ASSIGN_OR_RETURN(Plan plan, planner(token, maybe_applied));
+    if (plan.done) return plan.answer;
+    if (!request_id.empty()) {
+      const std::string key = RequestKey(request_id);
+      plan.conditions.push_back({key, std::nullopt});
+      plan.edits.push_back({key, EncodeRequest({operation, plan.answer, token, Now()})});
+    }
+    ASSIGN_OR_RETURN(const CommitOutcome outcome,
+                     records_->Commit(record, plan.conditions, plan.edits));
+    if (outcome == CommitOutcome::kApplied) return plan.answer;
+    maybe_applied = maybe_applied || outcome == CommitOutcome::kUnknown;
+  }
+  return absl::UnavailableError(absl::StrCat(model, ": the record could not be changed in ",
+                                             kCommitAttemptsMax, " attempts; try again"));
+}
+
+}  // namespace ballast

@@ -1,0 +1,119 @@
+// Inside of the catalog; catalog.h is the contract. One class, its sources cut by use:
+// catalog_lookup, catalog_list, catalog_alias, catalog_schema, catalog_push.
+#ifndef BALLAST_STORAGE_STORE_CATALOG_IMPL_H_
+#define BALLAST_STORAGE_STORE_CATALOG_IMPL_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/store/catalog.h"
+#include "storage/store/model_record.h"
+#include "storage/store/stored_text.h"
+#include "storage/store/version_record.h"
+
+namespace ballast {
+
+// Commits that lose races, or whose outcome stays unknown, are tried this often.
+inline constexpr int kCommitAttemptsMax = 64;
+// Lets the others go first: nothing for the first few attempts, then a random time
+// that grows to at most 50 ms.
+void PauseBeforeAttempt(int attempt);
+
+class CatalogImpl : public Catalog {
+ public:
+  CatalogImpl(BlobStore* blobs, RecordStore* records, const Limits& limits,
+              std::function<absl::Time()> clock)
+      : blobs_(blobs), records_(records), limits_(limits), clock_(std::move(clock)) {}
+
+  absl::StatusOr<std::unique_ptr<CatalogPush>> BeginPush(absl::string_view model,
+                                                         absl::string_view request_id) override;
+  absl::StatusOr<std::optional<VersionInfo>> FindPush(absl::string_view model,
+                                                      absl::string_view request_id) override;
+  absl::StatusOr<VersionInfo> GetVersion(const Reference& reference) override;
+  absl::StatusOr<Manifest> GetManifest(const VersionInfo& version) override;
+  absl::StatusOr<ModelInfo> GetModel(absl::string_view model) override;
+  absl::StatusOr<ModelPage> ListModels(absl::string_view prefix, size_t page_size,
+                                       absl::string_view page_token) override;
+  absl::StatusOr<VersionPage> ListVersions(absl::string_view model, size_t page_size,
+                                           absl::string_view page_token) override;
+  absl::StatusOr<uint64_t> SetAlias(absl::string_view model, absl::string_view alias,
+                                    uint64_t version, std::optional<uint64_t> expected,
+                                    absl::string_view request_id) override;
+  absl::Status RemoveAlias(absl::string_view model, absl::string_view alias,
+                           std::optional<uint64_t> expected, absl::string_view request_id) override;
+  absl::Status BindSchema(absl::string_view model, absl::string_view schema_json,
+                          absl::string_view request_id) override;
+  absl::Status UnbindSchema(absl::string_view model, absl::string_view request_id) override;
+  absl::StatusOr<std::string> GetBoundSchema(absl::string_view model) override;
+
+  BlobStore* blobs() const { return blobs_; }
+  RecordStore* records() const { return records_; }
+  const Limits& limits() const { return limits_; }
+  // In whole microseconds, as records keep it.
+  absl::Time Now() const;
+
+  // A push intent that is recorded, and the batch begun after it.
+  struct Begun {
+    std::string id;
+    std::string intent;  // the value of p/<id>
+    Epoch epoch = 0;
+    std::unique_ptr<BlobBatch> batch;
+  };
+  absl::StatusOr<Begun> BeginIntent(const std::string& model);
+  // Best effort: what stays is fenced and removed by gc.
+  void DropIntent(const std::string& model, const std::string& push_id);
+
+  absl::StatusOr<std::optional<std::string>> ReadOne(absl::string_view record,
+                                                     const std::string& key);
+  absl::StatusOr<std::optional<VersionRecord>> ReadVersion(absl::string_view model,
+                                                           uint64_t version);
+  // The answer of a finished request; nullopt: there is none, or request_id is "".
+  // Errors: FailedPrecondition  it was another operation.
+  absl::StatusOr<std::optional<RequestAnswer>> FindRequest(absl::string_view model,
+                                                           absl::string_view request_id,
+                                                           Operation operation);
+  // The version's info with its aliases. NotFound.
+  absl::StatusOr<VersionInfo> VersionWithAliases(absl::string_view model, uint64_t version);
+  // The aliases of a model: name -> version.
+  absl::StatusOr<std::map<std::string, uint64_t>> Aliases(absl::string_view model);
+  // ResourceExhausted if the model has limits.aliases_max aliases.
+  absl::Status CheckRoomForAlias(absl::string_view model);
+
+  // One step of a change to a model: what to commit, or that it is done already.
+  struct Plan {
+    bool done = false;
+    uint64_t answer = 0;
+    std::vector<RecordCondition> conditions;
+    std::vector<RecordEdit> edits;
+  };
+  // Makes a plan from what is there now. `maybe_applied`: an earlier plan may have
+  // been applied; `token` is in all of them.
+  using Planner = std::function<absl::StatusOr<Plan>(const std::string& token, bool maybe_applied)>;
+  // Plans and commits until a plan is applied; the answer is kept under request_id.
+  absl::StatusOr<uint64_t> Change(absl::string_view model, absl::string_view request_id,
+                                  Operation operation, const Planner& planner);
+
+ private:
+  absl::Status EnsureIndexed(const std::string& model);
+  absl::StatusOr<Epoch> CurrentEpoch();
+  absl::StatusOr<uint64_t> NewestWith(absl::string_view model, absl::string_view key_prefix);
+  absl::StatusOr<uint64_t> Resolve(const Reference& reference);
+  absl::StatusOr<std::optional<ModelInfo>> ReadModel(const std::string& model);
+  absl::Status MissingVersion(const Reference& reference);
+
+  BlobStore* const blobs_;      // Must outlive this.
+  RecordStore* const records_;  // Must outlive this.
+  const Limits limits_;
+  const std::function<absl::Time()> clock_;
+};
+
+// Takes a begun intent over.
+std::unique_ptr<CatalogPush> NewCatalogPush(CatalogImpl* catalog, std::string model,
+                                            std::string request_id, CatalogImpl::Begun begun);
+
+}  // namespace ballast
+
+#endif  // BALLAST_STORAGE_STORE_CATALOG_IMPL_H_

@@ -1,0 +1,144 @@
+#include "storage/store/model_record.h"
+
+#include <random>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "storage/base/status.h"
+#include "storage/store/record_coding.h"
+
+namespace ballast {
+namespace {
+
+constexpr size_t kRequestIdBytesMax = 64;
+
+std::string TenDigits(uint64_t version) {
+  return absl::StrCat(absl::Dec(kVersionMax - version, absl::kZeroPad10));
+}
+
+absl::Status Damaged(absl::string_view what, absl::string_view value) {
+  return absl::DataLossError(
+      absl::StrCat("record: ", what, " \"", Printable(value.substr(0, 100)), "\" is damaged"));
+}
+
+}  // namespace
+
+std::string ModelRecord(absl::string_view model) { return absl::StrCat(kModelPrefix, model); }
+
+std::string IndexRecord(uint32_t shard) {
+  return absl::StrCat("i/", absl::Hex(shard, absl::kZeroPad2));
+}
+
+uint32_t ModelShard(absl::string_view model) { return Sha256Of(model).bytes[0] % kModelShards; }
+
+std::string VersionKey(uint64_t version) {
+  return absl::StrCat(kVersionPrefix, TenDigits(version));
+}
+
+absl::StatusOr<uint64_t> VersionOfKey(absl::string_view key) {
+  uint64_t rest = 0;
+  if (key.size() < 10 || !absl::SimpleAtoi(key.substr(key.size() - 10), &rest)) {
+    return Damaged("key", key);
+  }
+  return kVersionMax - rest;
+}
+
+std::string AliasKey(absl::string_view alias) { return absl::StrCat(kAliasPrefix, alias); }
+std::string IntentKey(absl::string_view push_id) { return absl::StrCat(kIntentPrefix, push_id); }
+std::string RequestKey(absl::string_view request_id) { return absl::StrCat("r/", request_id); }
+
+std::string DigestPrefix(const Digest& digest) { return absl::StrCat("d/", digest.Hex(), "/"); }
+
+std::string DigestKey(const Digest& digest, uint64_t version) {
+  return absl::StrCat(DigestPrefix(digest), TenDigits(version));
+}
+
+std::string EncodeHead(const ModelHead& head) { return absl::StrCat(head.newest, " ", head.live); }
+
+absl::StatusOr<ModelHead> DecodeHead(absl::string_view value) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(value, ' ');
+  ModelHead head;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &head.newest) ||
+      !absl::SimpleAtoi(parts[1], &head.live) || head.newest > kVersionMax) {
+    return Damaged("head", value);
+  }
+  return head;
+}
+
+std::string EncodeAlias(const AliasValue& alias) {
+  return absl::StrCat(alias.version, " ", alias.token);
+}
+
+absl::StatusOr<AliasValue> DecodeAlias(absl::string_view value) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(value, ' ');
+  AliasValue alias;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &alias.version) ||
+      alias.version > kVersionMax) {
+    return Damaged("alias", value);
+  }
+  alias.token = std::string(parts[1]);
+  return alias;
+}
+
+std::string EncodeIntent(Epoch epoch, absl::Time start) {
+  return absl::StrCat(epoch, " ", absl::ToUnixMicros(start));
+}
+
+std::string EncodeRequest(const RequestAnswer& request) {
+  const char operation = static_cast<char>(request.operation);
+  return absl::StrCat(absl::string_view(&operation, 1), " ", request.answer, " ", request.token,
+                      " ", absl::ToUnixMicros(request.time));
+}
+
+absl::StatusOr<RequestAnswer> DecodeRequest(absl::string_view value) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(value, ' ');
+  RequestAnswer request;
+  int64_t micros = 0;
+  if (parts.size() != 4 || parts[0].size() != 1 || !absl::SimpleAtoi(parts[1], &request.answer) ||
+      request.answer > kVersionMax || !absl::SimpleAtoi(parts[3], &micros)) {
+    return Damaged("request", value);
+  }
+  request.operation = static_cast<Operation>(parts[0][0]);
+  request.token = std::string(parts[2]);
+  request.time = absl::FromUnixMicros(micros);
+  return request;
+}
+
+std::string EncodeSchema(const SchemaValue& schema) {
+  std::string out;
+  PutBytes(schema.token, &out);
+  PutStoredText(schema.text, &out);
+  return out;
+}
+
+absl::StatusOr<SchemaValue> DecodeSchema(absl::string_view value) {
+  RecordReader in(value);
+  SchemaValue schema;
+  schema.token = in.Bytes();
+  schema.text = TakeStoredText(&in);
+  if (!in.Done()) return Damaged("schema", value);
+  return schema;
+}
+
+std::string NewToken() {
+  std::random_device random;
+  std::string bytes;
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t word = random();
+    bytes.append(reinterpret_cast<const char*>(&word), sizeof(word));
+  }
+  return absl::BytesToHexString(bytes);
+}
+
+absl::Status CheckRequestId(absl::string_view request_id) {
+  bool printable = true;
+  for (const char c : request_id) printable = printable && c >= 0x20 && c < 0x7F;
+  if (printable && request_id.size() <= kRequestIdBytesMax) return absl::OkStatus();
+  return MalformedError("request id: is \"", Printable(request_id.substr(0, 100)), "\", want 1 to ",
+                        kRequestIdBytesMax, " printable ASCII bytes");
+}
+
+}  // namespace ballast
