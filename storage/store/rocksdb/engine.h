@@ -5,10 +5,12 @@
 #ifndef BALLAST_STORAGE_STORE_ROCKSDB_ENGINE_H_
 #define BALLAST_STORAGE_STORE_ROCKSDB_ENGINE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "storage/base/limits.h"
 #include "storage/store/blob_store.h"
 #include "storage/store/record_store.h"
@@ -20,8 +22,11 @@ namespace ballast {
 class RocksEngine {
  public:
   struct Options {
-    std::string data_dir;   // made if it is not there
+    std::string data_dir;  // made if it is not there
     Limits limits;
+    // For tests: called between the steps of a commit, from any thread, with the
+    // name of the step that was just done. Null: nothing is called.
+    std::function<void(absl::string_view step)> step_hook = nullptr;
   };
   // Errors: FailedPrecondition  written by a newer format (says both numbers), or in use
   //         by another process. DataLoss  damaged. PermissionDenied, ResourceExhausted.

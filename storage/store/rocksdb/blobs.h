@@ -1,0 +1,39 @@
+// BlobStore and BlobBatch in RocksDB.
+//
+// Order of a flush: finish the block file (fsync) · ingest it · index it · sync the
+// log. A crash before the last step leaves blocks that nobody refers to; the ingested
+// file among them is dropped when the folder is opened.
+#ifndef BALLAST_STORAGE_STORE_ROCKSDB_BLOBS_H_
+#define BALLAST_STORAGE_STORE_ROCKSDB_BLOBS_H_
+
+#include <memory>
+#include <mutex>
+
+#include "storage/store/blob_store.h"
+#include "storage/store/rocksdb/block_files.h"
+
+namespace ballast {
+
+class RocksBlobs : public BlobStore {
+ public:
+  // Everything in `context` must outlive this.
+  explicit RocksBlobs(BlobContext context) : context_(std::move(context)) {}
+
+  absl::StatusOr<std::unique_ptr<BlobBatch>> NewBatch(Epoch epoch) override;
+  absl::StatusOr<Chunk> Get(const Digest& digest) override;
+  absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(absl::Span<const Digest> digests,
+                                                             Epoch epoch) override;
+  absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override;
+  absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor) override;
+
+ private:
+  absl::StatusOr<std::optional<Chunk>> Read(const Digest& digest, const BlockEntry& entry);
+  void RewriteThinFiles();
+
+  const BlobContext context_;
+  std::mutex rewrite_mutex_;  // one rewrite at a time
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_STORAGE_STORE_ROCKSDB_BLOBS_H_

@@ -1,0 +1,362 @@
+#include "storage/store/rocksdb/block_index.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "rocksdb/write_batch.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+namespace {
+
+constexpr char kBlockPrefix = 'b';
+constexpr char kFilePrefix = 'f';
+constexpr absl::string_view kCounterKey = "n";
+constexpr uint64_t kReserveCount = 64;
+constexpr size_t kEntryBytes = 29;
+constexpr size_t kFileUseBytes = 24;
+constexpr size_t kScanPage = 1024;
+
+void PutLittleEndian(uint64_t value, size_t width, std::string* out) {
+  for (size_t i = 0; i < width; ++i) out->push_back(static_cast<char>(value >> (8 * i)));
+}
+
+void PutBigEndian(uint64_t value, size_t width, std::string* out) {
+  for (size_t i = width; i-- > 0;) out->push_back(static_cast<char>(value >> (8 * i)));
+}
+
+uint64_t LittleEndianAt(absl::string_view bytes, size_t offset, size_t width) {
+  uint64_t value = 0;
+  for (size_t i = width; i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[offset + i]);
+  return value;
+}
+
+std::string IndexKey(const Digest& digest) {
+  return absl::StrCat(absl::string_view(&kBlockPrefix, 1), digest.View());
+}
+
+std::string FileKey(uint64_t file) {
+  std::string key(1, kFilePrefix);
+  PutBigEndian(file, 8, &key);
+  return key;
+}
+
+std::string EncodeEntry(const BlockEntry& entry) {
+  std::string out;
+  PutLittleEndian(static_cast<uint8_t>(entry.location.where), 1, &out);
+  PutLittleEndian(entry.location.container, 8, &out);
+  PutLittleEndian(entry.location.sequence, 4, &out);
+  PutLittleEndian(entry.info.size_bytes, 4, &out);
+  PutLittleEndian(entry.info.crc32, 4, &out);
+  PutLittleEndian(entry.info.epoch, 8, &out);
+  return out;
+}
+
+absl::StatusOr<BlockEntry> DecodeEntry(absl::string_view bytes) {
+  if (bytes.size() != kEntryBytes || static_cast<uint8_t>(bytes[0]) > 1) {
+    return absl::DataLossError(
+        absl::StrCat("index: an entry has ", bytes.size(), " bytes, want ", kEntryBytes));
+  }
+  BlockEntry entry;
+  entry.location.where = static_cast<BlockLocation::Where>(bytes[0]);
+  entry.location.container = LittleEndianAt(bytes, 1, 8);
+  entry.location.sequence = static_cast<uint32_t>(LittleEndianAt(bytes, 9, 4));
+  entry.info.size_bytes = LittleEndianAt(bytes, 13, 4);
+  entry.info.crc32 = static_cast<uint32_t>(LittleEndianAt(bytes, 17, 4));
+  entry.info.epoch = LittleEndianAt(bytes, 21, 8);
+  return entry;
+}
+
+}  // namespace
+
+std::string ContainerPrefix(uint64_t container) {
+  std::string key;
+  PutBigEndian(container, 8, &key);
+  return key;
+}
+
+std::string BlockKey(uint64_t container, uint32_t sequence, const Digest& digest) {
+  std::string key;
+  key.reserve(12 + Digest::kBytes);
+  PutBigEndian(container, 8, &key);
+  PutBigEndian(sequence, 4, &key);
+  key.append(digest.View().data(), Digest::kBytes);
+  return key;
+}
+
+uint64_t ContainerOfKey(absl::string_view key) {
+  uint64_t container = 0;
+  for (size_t i = 0; i < std::min<size_t>(8, key.size()); ++i) {
+    container = container << 8 | static_cast<uint8_t>(key[i]);
+  }
+  return container;
+}
+
+absl::StatusOr<Digest> DigestOfKey(absl::string_view key) {
+  if (key.size() != 12 + Digest::kBytes) {
+    return absl::DataLossError(
+        absl::StrCat("block file: a key has ", key.size(), " bytes, want ", 12 + Digest::kBytes));
+  }
+  return Digest::FromBytes(key.substr(12));
+}
+
+// One read-modify-write of the index under its mutex: entries and file uses are
+// gathered, written as one batch, and the files' uses taken over when it succeeded.
+class BlockIndex::Change {
+ public:
+  explicit Change(BlockIndex* index) : index_(index), lock_(index->mutex_) {}
+
+  void Set(const Digest& digest, const BlockEntry& entry) {
+    Put(IndexKey(digest), EncodeEntry(entry));
+  }
+  void Put(const std::string& key, const std::string& value) {
+    Note(batch_.Put(index_->database_->index(), key, value));
+  }
+  void PutSmall(const std::string& key, const std::string& value) {
+    Note(batch_.Put(index_->database_->small(), key, value));
+  }
+  // Forgets a block and takes it out of its file's use.
+  void Erase(const Digest& digest, const BlockEntry& entry) {
+    Note(batch_.Delete(index_->database_->index(), IndexKey(digest)));
+    if (entry.location.where == BlockLocation::Where::kSmall) {
+      Note(batch_.Delete(index_->database_->small(),
+                         BlockKey(entry.location.container, entry.location.sequence, digest)));
+      return;
+    }
+    FileUse& use = Use(entry.location.container);
+    use.live_blocks -= std::min<uint64_t>(use.live_blocks, 1);
+    use.live_bytes -= std::min(use.live_bytes, entry.info.size_bytes);
+  }
+  void RaiseEpoch(const Digest& digest, BlockEntry entry, Epoch epoch) {
+    if (entry.info.epoch >= epoch) return;
+    entry.info.epoch = epoch;
+    Set(digest, entry);
+  }
+  FileUse& Use(uint64_t file) {
+    const auto known = index_->files_.find(file);
+    return uses_.try_emplace(file, known == index_->files_.end() ? FileUse{} : known->second)
+        .first->second;
+  }
+  bool empty() const { return !changed_ && uses_.empty(); }
+
+  // Files whose last block went are forgotten and added to `dead`, if given.
+  absl::Status Write(absl::string_view where, std::vector<uint64_t>* dead) {
+    for (const auto& [file, use] : uses_) {
+      if (use.live_blocks > 0) {
+        std::string value;
+        for (const uint64_t n : {use.live_blocks, use.live_bytes, use.total_bytes}) {
+          PutLittleEndian(n, 8, &value);
+        }
+        Put(FileKey(file), value);
+      } else {
+        Note(batch_.Delete(index_->database_->index(), FileKey(file)));
+        if (dead != nullptr) dead->push_back(file);
+      }
+    }
+    RETURN_IF_ERROR(FromRocks(status_, where));
+    if (!changed_) return absl::OkStatus();
+    RETURN_IF_ERROR(index_->database_->Write(&batch_, /*sync=*/false, where));
+    for (const auto& [file, use] : uses_) {
+      if (use.live_blocks > 0) {
+        index_->files_[file] = use;
+      } else {
+        index_->files_.erase(file);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  void Note(const rocksdb::Status& status) {
+    changed_ = true;
+    if (status_.ok()) status_ = status;
+  }
+
+  BlockIndex* const index_;
+  const std::lock_guard<std::mutex> lock_;
+  rocksdb::WriteBatch batch_;
+  rocksdb::Status status_;
+  bool changed_ = false;
+  std::map<uint64_t, FileUse> uses_;
+};
+
+absl::StatusOr<std::unique_ptr<BlockIndex>> BlockIndex::Open(Database* database) {
+  std::unique_ptr<BlockIndex> index(new BlockIndex(database));
+  RETURN_IF_ERROR(index->Load(), "opening the index");
+  return index;
+}
+
+absl::Status BlockIndex::Load() {
+  std::string counter;
+  const rocksdb::Status status = database_->db()->Get(rocksdb::ReadOptions(), database_->index(),
+                                                      ToSlice(kCounterKey), &counter);
+  if (status.ok() && counter.size() == 8) {
+    next_container_ = reserved_ = LittleEndianAt(counter, 0, 8);
+  } else if (status.ok()) {
+    return absl::DataLossError("the container counter is damaged");
+  } else if (!status.IsNotFound()) {
+    return FromRocks(status, "reading the container counter");
+  }
+  bool sound = true;
+  RETURN_IF_ERROR(database_->ForEach(database_->index(), absl::string_view(&kFilePrefix, 1), "",
+                                     [&](absl::string_view key, absl::string_view value) {
+                                       sound = key.size() == 9 && value.size() == kFileUseBytes;
+                                       if (!sound) return false;
+                                       files_[ContainerOfKey(key.substr(1))] = {
+                                           LittleEndianAt(value, 0, 8), LittleEndianAt(value, 8, 8),
+                                           LittleEndianAt(value, 16, 8)};
+                                       return true;
+                                     }));
+  return sound ? absl::OkStatus() : absl::DataLossError("a block file's use is damaged");
+}
+
+absl::StatusOr<std::optional<BlockEntry>> BlockIndex::Find(const Digest& digest) {
+  rocksdb::PinnableSlice value;
+  const rocksdb::Status status =
+      database_->db()->Get(rocksdb::ReadOptions(), database_->index(), IndexKey(digest), &value);
+  if (status.IsNotFound()) return std::nullopt;
+  RETURN_IF_ERROR(FromRocks(status, absl::StrCat("index entry of block ", digest.Hex())));
+  ASSIGN_OR_RETURN(const BlockEntry entry, DecodeEntry(ToView(value)),
+                   absl::StrCat("block ", digest.Hex()));
+  return entry;
+}
+
+absl::StatusOr<uint64_t> BlockIndex::NewContainer() {
+  Change change(this);
+  if (next_container_ == reserved_) {
+    // Not synced: an index entry that names a container follows this in the log.
+    std::string value;
+    PutLittleEndian(reserved_ + kReserveCount, 8, &value);
+    change.Put(std::string(kCounterKey), value);
+    RETURN_IF_ERROR(change.Write("reserving containers", nullptr));
+    reserved_ += kReserveCount;
+  }
+  return next_container_++;
+}
+
+absl::StatusOr<bool> BlockIndex::AddFile(uint64_t file, absl::Span<const WrittenBlock> blocks,
+                                         Epoch epoch) {
+  Change change(this);
+  FileUse use;
+  for (const WrittenBlock& block : blocks) {
+    use.total_bytes += block.size_bytes;
+    ASSIGN_OR_RETURN(const auto known, Find(block.digest));
+    if (known.has_value()) {
+      change.RaiseEpoch(block.digest, *known, epoch);
+      continue;
+    }
+    change.Set(block.digest, {{BlockLocation::Where::kFile, file, block.sequence},
+                              {block.size_bytes, block.crc32, epoch}});
+    ++use.live_blocks;
+    use.live_bytes += block.size_bytes;
+  }
+  if (use.live_blocks > 0) change.Use(file) = use;
+  RETURN_IF_ERROR(change.Write("indexing a block file", nullptr));
+  return use.live_blocks > 0;
+}
+
+absl::Status BlockIndex::AddSmall(uint64_t container, absl::Span<const WrittenBlock> blocks,
+                                  absl::Span<const std::string> bytes, Epoch epoch) {
+  Change change(this);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const WrittenBlock& block = blocks[i];
+    ASSIGN_OR_RETURN(const auto known, Find(block.digest));
+    if (known.has_value()) {
+      change.RaiseEpoch(block.digest, *known, epoch);
+      continue;
+    }
+    change.PutSmall(BlockKey(container, block.sequence, block.digest), bytes[i]);
+    change.Set(block.digest, {{BlockLocation::Where::kSmall, container, block.sequence},
+                              {block.size_bytes, block.crc32, epoch}});
+  }
+  return change.Write("writing small blocks", nullptr);
+}
+
+absl::StatusOr<std::vector<std::optional<BlobInfo>>> BlockIndex::Raise(
+    absl::Span<const Digest> digests, Epoch epoch) {
+  std::vector<std::optional<BlobInfo>> infos(digests.size());
+  Change change(this);
+  for (size_t i = 0; i < digests.size(); ++i) {
+    ASSIGN_OR_RETURN(const auto known, Find(digests[i]));
+    if (!known.has_value()) continue;
+    change.RaiseEpoch(digests[i], *known, epoch);
+    infos[i] = known->info;
+    infos[i]->epoch = std::max(infos[i]->epoch, epoch);
+  }
+  RETURN_IF_ERROR(change.Write("raising epochs", nullptr));
+  return infos;
+}
+
+absl::StatusOr<BlockIndex::Removed> BlockIndex::RemoveIfOlder(absl::Span<const Digest> digests,
+                                                              Epoch epoch) {
+  const std::set<Digest> distinct(digests.begin(), digests.end());
+  Removed removed;
+  Change change(this);
+  for (const Digest& digest : distinct) {
+    ASSIGN_OR_RETURN(const auto known, Find(digest));
+    if (!known.has_value() || known->info.epoch >= epoch) continue;
+    change.Erase(digest, *known);
+    ++removed.blocks;
+  }
+  RETURN_IF_ERROR(change.Write("removing blocks", &removed.dead_files));
+  return removed;
+}
+
+absl::StatusOr<bool> BlockIndex::MoveFile(uint64_t from, uint64_t to,
+                                          absl::Span<const WrittenBlock> blocks) {
+  Change change(this);
+  FileUse use;
+  for (const WrittenBlock& block : blocks) {
+    use.total_bytes += block.size_bytes;
+    ASSIGN_OR_RETURN(auto known, Find(block.digest));
+    if (!known.has_value() || known->location.where != BlockLocation::Where::kFile ||
+        known->location.container != from) {
+      continue;
+    }
+    known->location = {BlockLocation::Where::kFile, to, block.sequence};
+    change.Set(block.digest, *known);
+    ++use.live_blocks;
+    use.live_bytes += block.size_bytes;
+  }
+  change.Use(from) = {};
+  if (use.live_blocks > 0) change.Use(to) = use;
+  RETURN_IF_ERROR(change.Write("moving blocks to a new file", nullptr));
+  return use.live_blocks > 0;
+}
+
+std::optional<uint64_t> BlockIndex::NextThinFile(uint64_t after) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (auto it = files_.upper_bound(after); it != files_.end(); ++it) {
+    if (it->second.live_bytes < it->second.total_bytes / 2) return it->first;
+  }
+  return std::nullopt;
+}
+
+bool BlockIndex::HasFile(uint64_t file) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return files_.count(file) != 0;
+}
+
+absl::StatusOr<std::vector<Digest>> BlockIndex::Scan(uint32_t shard, std::string* cursor) {
+  if (shard >= BlobStore::kShards || (!cursor->empty() && cursor->size() != Digest::kBytes)) {
+    return absl::InvalidArgumentError(absl::StrCat("scan: shard is ", shard, ", want less than ",
+                                                   BlobStore::kShards, " and a cursor of Scan"));
+  }
+  Digest first;
+  first.bytes[0] = static_cast<uint8_t>(shard << 4);
+  std::string start = IndexKey(first);
+  start.resize(2);
+  if (!cursor->empty()) start = absl::StrCat(absl::string_view(&kBlockPrefix, 1), *cursor);
+  std::vector<Digest> page;
+  RETURN_IF_ERROR(database_->ForEach(
+      database_->index(), absl::string_view(&kBlockPrefix, 1), start,
+      [&](absl::string_view key, absl::string_view) {
+        if (static_cast<uint8_t>(key[1]) >> 4 != shard || page.size() == kScanPage) return false;
+        std::copy_n(key.begin() + 1, Digest::kBytes, page.emplace_back().bytes.begin());
+        return true;
+      }));
+  *cursor = page.size() < kScanPage ? std::string() : std::string(page.back().View());
+  return page;
+}
+
+}  // namespace ballast

@@ -1,0 +1,127 @@
+// Where every block is, and how much of each block file is alive.
+//
+// Keys and values of the column family `index` (integers little-endian unless said):
+//   'b' digest          u8 where (0 small, 1 file) | u64 container | u32 sequence |
+//                       u32 size_bytes | u32 crc32 | u64 epoch
+//   'f' u64be file      u64 live_blocks | u64 live_bytes | u64 total_bytes
+//   'n'                 u64 the first container number that was never handed out
+// Keys of `blocks` and `small`: u64be container | u32be sequence | digest. A container
+// is one block file, or one flush of small blocks; its number is never used again.
+// The digest in the key makes a wrong location miss instead of giving wrong bytes,
+// and tells a rewrite which block it holds.
+//
+// A block file without an 'f' key was ingested but never finished: nobody refers to
+// it, and it is dropped when the folder is opened.
+#ifndef BALLAST_STORAGE_STORE_ROCKSDB_BLOCK_INDEX_H_
+#define BALLAST_STORAGE_STORE_ROCKSDB_BLOCK_INDEX_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "storage/base/digest.h"
+#include "storage/store/blob_store.h"
+#include "storage/store/rocksdb/database.h"
+
+namespace ballast {
+
+struct BlockLocation {
+  enum class Where : uint8_t { kSmall = 0, kFile = 1 };
+  Where where = Where::kSmall;
+  uint64_t container = 0;
+  uint32_t sequence = 0;
+  friend bool operator==(const BlockLocation&, const BlockLocation&) = default;
+};
+
+struct BlockEntry {
+  BlockLocation location;
+  BlobInfo info;
+};
+
+// A block that was just written to a container.
+struct WrittenBlock {
+  Digest digest;
+  uint32_t sequence = 0;
+  uint32_t size_bytes = 0;
+  uint32_t crc32 = 0;
+};
+
+// Key of a block in `blocks` or `small`.
+std::string BlockKey(uint64_t container, uint32_t sequence, const Digest& digest);
+// The container of such a key, or of any key that begins with u64be.
+uint64_t ContainerOfKey(absl::string_view key);
+// The digest of a block key.
+absl::StatusOr<Digest> DigestOfKey(absl::string_view key);
+// What all block keys of a container begin with.
+std::string ContainerPrefix(uint64_t container);
+
+// Thread-safe. Writes are visible at once and durable after Database::Sync().
+class BlockIndex {
+ public:
+  // `database` must outlive the index.
+  static absl::StatusOr<std::unique_ptr<BlockIndex>> Open(Database* database);
+
+  absl::StatusOr<std::optional<BlockEntry>> Find(const Digest& digest);
+
+  // A number no container ever had.
+  absl::StatusOr<uint64_t> NewContainer();
+
+  // Makes the blocks of an ingested file known with `epoch`. A block that is known
+  // already stays where it is (its epoch is raised) and counts as dead in this file.
+  // Returns false if none is alive: then the file is not referred to, drop it.
+  absl::StatusOr<bool> AddFile(uint64_t file, absl::Span<const WrittenBlock> blocks, Epoch epoch);
+  // The same for small blocks; writes those that are new, and their entries, at once.
+  // bytes[i] belongs to blocks[i].
+  absl::Status AddSmall(uint64_t container, absl::Span<const WrittenBlock> blocks,
+                        absl::Span<const std::string> bytes, Epoch epoch);
+
+  // Raises epochs that are lower; answers what is known then.
+  absl::StatusOr<std::vector<std::optional<BlobInfo>>> Raise(absl::Span<const Digest> digests,
+                                                             Epoch epoch);
+
+  struct Removed {
+    uint64_t blocks = 0;
+    std::vector<uint64_t> dead_files;  // not referred to any more: drop them
+  };
+  absl::StatusOr<Removed> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch);
+
+  // Points the blocks that are still in `from` at their copies in `to`, and forgets
+  // `from`. Returns false if none was: then `to` is not referred to either.
+  absl::StatusOr<bool> MoveFile(uint64_t from, uint64_t to, absl::Span<const WrittenBlock> blocks);
+
+  // The first file with a number above `after` of which less than half is alive.
+  std::optional<uint64_t> NextThinFile(uint64_t after);
+  bool HasFile(uint64_t file);
+  // As BlobStore::Scan.
+  absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor);
+
+ private:
+  struct FileUse {
+    uint64_t live_blocks = 0;
+    uint64_t live_bytes = 0;
+    uint64_t total_bytes = 0;
+  };
+  class Change;
+
+  explicit BlockIndex(Database* database) : database_(database) {}
+  absl::Status Load();
+
+  Database* const database_;
+  // Serialises all read-modify-write of the index; never held across an fsync.
+  std::mutex mutex_;
+  std::map<uint64_t, FileUse> files_;
+  uint64_t next_container_ = 1;
+  uint64_t reserved_ = 1;  // the value of 'n'
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_STORAGE_STORE_ROCKSDB_BLOCK_INDEX_H_

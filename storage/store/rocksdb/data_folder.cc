@@ -1,0 +1,118 @@
+#include "storage/store/rocksdb/data_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <set>
+#include <system_error>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "storage/base/file.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Named(const std::string& path) { return absl::StrCat("data folder ", Printable(path)); }
+
+absl::Status SystemStatus(const std::error_code& error, const std::string& path) {
+  return ErrnoStatus(error.value(), Named(path));
+}
+
+absl::StatusOr<std::set<std::string>> Names(const std::string& path) {
+  std::set<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    names.insert(it->path().filename().string());
+  }
+  if (error) return SystemStatus(error, path);
+  return names;
+}
+
+absl::Status CheckFormat(const std::string& path) {
+  ASSIGN_OR_RETURN(const auto file, OpenFile(path + "/FORMAT"), Named(path));
+  std::string text(std::min<uint64_t>(file->size_bytes(), 32), '\0');
+  RETURN_IF_ERROR(file->ReadAt(0, absl::MakeSpan(text)), Named(path));
+  int format = 0;
+  if (!absl::SimpleAtoi(absl::StripSuffix(text, "\n"), &format) || format < 1) {
+    return absl::DataLossError(
+        absl::StrCat(Named(path), ": format is \"", Printable(text), "\", want a number"));
+  }
+  if (format > kDataFormat) {
+    return absl::FailedPreconditionError(absl::StrCat(Named(path), ": format is ", format,
+                                                      ", want at most ", kDataFormat,
+                                                      ": use a newer ballastd"));
+  }
+  return absl::OkStatus();
+}
+
+// A folder without FORMAT is taken only if all in it can be from a making that was
+// cut short, which always begins with LOCK.
+bool IsUnfinished(const std::set<std::string>& names) {
+  if (names.empty()) return true;
+  for (const std::string& name : names) {
+    const bool ours =
+        name == "LOCK" || name == "db" || name == "tmp" || name.rfind(".ballast-tmp-", 0) == 0;
+    if (!ours) return false;
+  }
+  return names.count("LOCK") != 0;
+}
+
+absl::StatusOr<int> Lock(const std::string& path) {
+  const int fd = open((path + "/LOCK").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoStatus(errno, absl::StrCat(Named(path), ": opening LOCK"));
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  if (error != EWOULDBLOCK) return ErrnoStatus(error, absl::StrCat(Named(path), ": locking"));
+  return absl::FailedPreconditionError(absl::StrCat(Named(path), " is in use by another process"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) return SystemStatus(error, path);
+  ASSIGN_OR_RETURN(const auto names, Names(path));
+  if (names.count("FORMAT") == 0 && !IsUnfinished(names)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        Named(path), ": holds other files and no FORMAT, want an empty folder or a data folder"));
+  }
+  ASSIGN_OR_RETURN(const int fd, Lock(path));
+  std::unique_ptr<DataFolder> folder(new DataFolder(path, fd));
+  RETURN_IF_ERROR(folder->Prepare());
+  return folder;
+}
+
+DataFolder::~DataFolder() { close(lock_fd_); }
+
+absl::Status DataFolder::Prepare() {
+  std::error_code error;
+  is_new_ = !fs::exists(path_ + "/FORMAT", error);
+  if (error) return SystemStatus(error, path_);
+  if (!is_new_) RETURN_IF_ERROR(CheckFormat(path_));
+  fs::remove_all(tmp_dir(), error);
+  if (!error) fs::create_directory(tmp_dir(), error);
+  if (!error) fs::create_directory(db_dir(), error);
+  return error ? SystemStatus(error, path_) : absl::OkStatus();
+}
+
+absl::Status DataFolder::MarkComplete() {
+  if (!is_new_) return absl::OkStatus();
+  ASSIGN_OR_RETURN(auto file, AtomicFile::Create(path_ + "/FORMAT", /*overwrite=*/false),
+                   Named(path_));
+  RETURN_IF_ERROR(file->Write(absl::StrCat(kDataFormat, "\n")), Named(path_));
+  RETURN_IF_ERROR(file->Commit(), Named(path_));
+  is_new_ = false;
+  return absl::OkStatus();
+}
+
+}  // namespace ballast

@@ -1,0 +1,194 @@
+#include "storage/store/rocksdb/database.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "rocksdb/filter_policy.h"
+#include "rocksdb/table.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+namespace {
+
+constexpr size_t kIndexCacheBytes = 16u << 20;  // blocks of index and records
+constexpr size_t kMemtableBytes = 8u << 20;     // per column family
+constexpr uint64_t kLogBytes = 32u << 20;       // write-ahead log, replayed at open
+constexpr uint64_t kWritebackBytes = 4u << 20;  // handed to the disk while writing on
+constexpr int kOpenFiles = 256;
+constexpr size_t kBlocksMemtableBytes = 64u << 10;
+
+rocksdb::DBOptions DatabaseOptions(bool create) {
+  rocksdb::DBOptions options;
+  options.create_if_missing = create;
+  options.create_missing_column_families = create;
+  options.max_open_files = kOpenFiles;
+  options.max_total_wal_size = kLogBytes;
+  options.bytes_per_sync = kWritebackBytes;
+  // A damaged log is an error; only an unfinished record at its end is not.
+  options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.max_background_jobs = 2;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  options.keep_log_file_num = 4;
+  options.max_log_file_size = 1u << 20;
+  options.max_manifest_file_size = 16u << 20;
+  return options;
+}
+
+std::shared_ptr<rocksdb::Cache> NewCache(size_t bytes) {
+  // Few shards: a 1 MiB block must fit into one with room to spare.
+  return rocksdb::NewLRUCache(bytes, /*num_shard_bits=*/2, /*strict_capacity_limit=*/false);
+}
+
+rocksdb::BlockBasedTableOptions TableOptions(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::BlockBasedTableOptions table;
+  table.checksum = rocksdb::kXXH3;
+  table.format_version = 5;
+  table.block_cache = cache;
+  return table;
+}
+
+rocksdb::ColumnFamilyOptions BlocksFamily(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions options;
+  rocksdb::BlockBasedTableOptions table = TableOptions(cache);
+  table.block_size = 64u << 10;
+  // Cuts before nearly every value that would exceed block_size, so that a small
+  // value does not drag a large neighbour into memory.
+  table.block_size_deviation = 99;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.compression = rocksdb::kNoCompression;
+  options.disable_auto_compactions = true;
+  options.write_buffer_size = kBlocksMemtableBytes;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions SmallFamily(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions options;
+  rocksdb::BlockBasedTableOptions table = TableOptions(cache);
+  table.block_size = 64u << 10;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.compression = rocksdb::kNoCompression;
+  options.write_buffer_size = kMemtableBytes;
+  return options;
+}
+
+rocksdb::ColumnFamilyOptions KeyedFamily(const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions options;
+  rocksdb::BlockBasedTableOptions table = TableOptions(cache);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.cache_index_and_filter_blocks = true;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.compression = rocksdb::kNoCompression;
+  options.write_buffer_size = kMemtableBytes;
+  return options;
+}
+
+// The smallest string above all that begin with `prefix`; "" if there is none.
+std::string PrefixEnd(absl::string_view prefix) {
+  std::string end(prefix);
+  while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xFF) end.pop_back();
+  if (!end.empty()) ++end.back();
+  return end;
+}
+
+}  // namespace
+
+absl::Status FromRocks(const rocksdb::Status& status, absl::string_view where) {
+  if (status.ok()) return absl::OkStatus();
+  if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) {
+    return absl::ResourceExhaustedError(absl::StrCat(where, ": the disk is full"));
+  }
+  const std::string text = absl::StrCat(where, ": ", Printable(status.ToString()));
+  if (status.IsCorruption() || status.IsPathNotFound()) return absl::DataLossError(text);
+  if (status.IsNotFound()) return absl::NotFoundError(text);
+  return absl::UnavailableError(text);
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dir,
+                                                         const Limits& limits, bool create) {
+  std::unique_ptr<Database> database(new Database());
+  database->block_cache_ = NewCache(limits.block_cache_bytes);
+  const auto index_cache = NewCache(kIndexCacheBytes);
+  const rocksdb::DBOptions options = DatabaseOptions(create);
+  const rocksdb::ColumnFamilyOptions blocks = BlocksFamily(database->block_cache_);
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+      {rocksdb::kDefaultColumnFamilyName, KeyedFamily(index_cache)},
+      {"blocks", blocks},
+      {"small", SmallFamily(database->block_cache_)},
+      {"index", KeyedFamily(index_cache)},
+      {"records", KeyedFamily(index_cache)}};
+  database->block_file_options_ = rocksdb::Options(options, blocks);
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status =
+      rocksdb::DB::Open(options, dir, families, &database->handles_, &db);
+  database->db_.reset(db);
+  // With create_if_missing off, a database that is not there is an InvalidArgument.
+  if (status.IsInvalidArgument()) {
+    return absl::DataLossError(
+        absl::StrCat("opening ", Printable(dir), ": ", Printable(status.ToString())));
+  }
+  RETURN_IF_ERROR(FromRocks(status, absl::StrCat("opening ", Printable(dir))));
+  return database;
+}
+
+Database::~Database() {
+  if (db_ == nullptr) return;
+  for (rocksdb::ColumnFamilyHandle* handle : handles_) db_->DestroyColumnFamilyHandle(handle);
+  db_->Close().PermitUncheckedError();
+}
+
+rocksdb::Status Database::Resuming(const std::function<rocksdb::Status()>& change) {
+  const rocksdb::Status status = change();
+  if (!status.IsIOError() && !status.IsNoSpace()) return status;
+  return db_->Resume().ok() ? change() : status;
+}
+
+absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync, absl::string_view where) {
+  rocksdb::WriteOptions options;
+  options.sync = sync;
+  RETURN_IF_ERROR(FromRocks(Resuming([&] { return db_->Write(options, batch); }), where));
+  if (sync) return absl::OkStatus();
+  std::lock_guard<std::mutex> lock(sync_mutex_);
+  ++written_;
+  return absl::OkStatus();
+}
+
+absl::Status Database::Sync() {
+  std::unique_lock<std::mutex> lock(sync_mutex_);
+  const uint64_t target = written_;
+  while (synced_ < target) {
+    if (syncing_) {
+      sync_done_.wait(lock);
+      continue;
+    }
+    syncing_ = true;
+    const uint64_t upto = written_;
+    lock.unlock();
+    const rocksdb::Status status = Resuming([&] { return db_->SyncWAL(); });
+    lock.lock();
+    syncing_ = false;
+    if (status.ok()) synced_ = upto;
+    sync_done_.notify_all();
+    RETURN_IF_ERROR(FromRocks(status, "syncing the log"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Database::ForEach(
+    rocksdb::ColumnFamilyHandle* family, absl::string_view prefix, absl::string_view after,
+    const std::function<bool(absl::string_view key, absl::string_view value)>& each) {
+  const std::string end = PrefixEnd(prefix);
+  const rocksdb::Slice end_slice(end);
+  rocksdb::ReadOptions options;
+  if (!end.empty()) options.iterate_upper_bound = &end_slice;
+  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, family));
+  it->Seek(ToSlice(after < prefix ? prefix : after));
+  if (it->Valid() && ToView(it->key()) == after) it->Next();
+  for (; it->Valid(); it->Next()) {
+    if (!each(ToView(it->key()), ToView(it->value()))) return absl::OkStatus();
+  }
+  return FromRocks(it->status(), "reading a range");
+}
+
+}  // namespace ballast

@@ -1,0 +1,51 @@
+#include "storage/store/rocksdb/engine.h"
+
+#include <utility>
+
+#include "storage/base/status.h"
+#include "storage/store/rocksdb/blobs.h"
+#include "storage/store/rocksdb/data_folder.h"
+#include "storage/store/rocksdb/database.h"
+#include "storage/store/rocksdb/records.h"
+
+namespace ballast {
+namespace {
+
+class Engine : public RocksEngine {
+ public:
+  BlobStore* blobs() override { return blobs_.get(); }
+  RecordStore* records() override { return records_.get(); }
+
+  absl::Status Init(const Options& options) {
+    ASSIGN_OR_RETURN(folder_, DataFolder::Open(options.data_dir));
+    ASSIGN_OR_RETURN(database_,
+                     Database::Open(folder_->db_dir(), options.limits, folder_->is_new()));
+    RETURN_IF_ERROR(folder_->MarkComplete());
+    ASSIGN_OR_RETURN(index_, BlockIndex::Open(database_.get()));
+    const StepHook step = options.step_hook ? options.step_hook : [](absl::string_view) {};
+    const BlobContext context{database_.get(), index_.get(), folder_->tmp_dir(),
+                              options.limits.block_file_bytes, step};
+    RETURN_IF_ERROR(context.DropOrphans());
+    blobs_ = std::make_unique<RocksBlobs>(context);
+    records_ = std::make_unique<RocksRecords>(database_.get(), step);
+    return absl::OkStatus();
+  }
+
+ private:
+  // In the order of use: what is declared later uses what is declared before.
+  std::unique_ptr<DataFolder> folder_;
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<BlockIndex> index_;
+  std::unique_ptr<RocksBlobs> blobs_;
+  std::unique_ptr<RocksRecords> records_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const Options& options) {
+  auto engine = std::make_unique<Engine>();
+  RETURN_IF_ERROR(engine->Init(options));
+  return engine;
+}
+
+}  // namespace ballast
