@@ -5,6 +5,9 @@
 
 #include <cstdint>
 
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
 namespace ballast {
 
 // Blocks are cut at this size; part of the identity of every version.
@@ -55,6 +58,13 @@ struct Limits {
   uint64_t label_bytes_max = 4096;          // message, and all labels of a version together
   uint64_t aliases_max = 1000;              // aliases of one model
 };
+
+// A limit by its name, for the configuration file and the capabilities answer.
+struct LimitField {
+  absl::string_view name;
+  uint64_t Limits::*field;
+};
+absl::Span<const LimitField> AllLimits();
 
 }  // namespace ballast
 

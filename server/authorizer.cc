@@ -1,0 +1,23 @@
+#include "server/authorizer.h"
+
+namespace ballast {
+
+absl::string_view ActionName(Action action) {
+  switch (action) {
+    case Action::kRead:
+      return "read";
+    case Action::kPush:
+      return "push";
+    case Action::kSetAlias:
+      return "set aliases of";
+    case Action::kBindSchema:
+      return "bind a schema to";
+    case Action::kList:
+      return "list";
+    case Action::kConvert:
+      break;
+  }
+  return "convert";
+}
+
+}  // namespace ballast

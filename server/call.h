@@ -1,0 +1,22 @@
+// What a handler knows of the call it serves, and what the log line will say.
+#ifndef BALLAST_SERVER_CALL_H_
+#define BALLAST_SERVER_CALL_H_
+
+#include <cstdint>
+#include <string>
+
+namespace ballast {
+
+struct Call {
+  std::string method;     // "Push"
+  std::string principal;  // who calls; "anonymous" without a client certificate
+  std::string peer;       // transport address
+  // Set by the handler for the log.
+  std::string subject;    // model or reference
+  uint64_t bytes_in = 0;  // payload
+  uint64_t bytes_out = 0;
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_CALL_H_

@@ -1,0 +1,98 @@
+#include "server/config.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "server/version.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+namespace {
+
+void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms) {
+  app->set_version_flag("--version", std::string("ballastd ") + kVersion);
+  app->set_config("--config", "", "Read settings from this INI file");
+  app->add_option("--data-dir", config->data_dir, "Folder of the store; made if it is not there")
+      ->required();
+  app->add_option("--listen", config->listen,
+                  "Address to serve on, repeatable: HOST:PORT (port 0: any) or unix:/path")
+      ->default_str("127.0.0.1:7420");
+  app->add_option("--tls-cert", config->tls.certificate, "Certificate chain, PEM");
+  app->add_option("--tls-key", config->tls.key, "Private key, PEM");
+  app->add_option("--tls-client-ca", config->tls.client_ca,
+                  "Require client certificates signed by these, PEM");
+  app->add_flag("--insecure", config->insecure, "Allow listeners beyond loopback without TLS");
+  app->add_option("--log-level", config->log_level, "debug, info, warn, error or off")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+  app->add_option("--grace-ms", *grace_ms, "Time for running calls when stopping")
+      ->check(CLI::Range(0, 3'600'000));
+  CLI::App* limits = app->add_subcommand("limits", "")->configurable()->group("");
+  for (const LimitField& limit : AllLimits()) {
+    limits->add_option("--" + std::string(limit.name), config->limits.*limit.field);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Invocation> ParseCommandLine(int argc, const char* const* argv) {
+  Invocation out;
+  int64_t grace_ms = out.config.grace.count();
+  CLI::App app("Ballast: a registry for model weights", "ballastd");
+  AddFlags(&app, &out.config, &grace_ms);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    out.print = app.help();
+    return out;
+  } catch (const CLI::CallForVersion& version) {
+    out.print = std::string(version.what()) + "\n";
+    return out;
+  } catch (const CLI::Error& error) {
+    return absl::InvalidArgumentError(error.what());
+  }
+  if (out.config.listen.empty()) out.config.listen.push_back("127.0.0.1:7420");
+  out.config.grace = std::chrono::milliseconds(grace_ms);
+  RETURN_IF_ERROR(CheckConfig(out.config));
+  return out;
+}
+
+bool IsLoopback(absl::string_view address) {
+  if (absl::StartsWith(address, "unix:")) return true;
+  const absl::string_view host = address.substr(0, address.rfind(':'));
+  if (host == "localhost" || host == "[::1]") return true;
+  const std::vector<absl::string_view> parts = absl::StrSplit(host, '.');
+  uint32_t byte = 0;
+  return parts.size() == 4 && parts[0] == "127" &&
+         std::all_of(parts.begin(), parts.end(), [&](absl::string_view part) {
+           return absl::SimpleAtoi(part, &byte) && byte <= 255;
+         });
+}
+
+absl::Status CheckConfig(const Config& config) {
+  if (config.tls.certificate.empty() != config.tls.key.empty()) {
+    return absl::InvalidArgumentError("--tls-cert and --tls-key go together");
+  }
+  if (!config.tls.client_ca.empty() && config.tls.certificate.empty()) {
+    return absl::InvalidArgumentError("--tls-client-ca needs --tls-cert and --tls-key");
+  }
+  for (const std::string& address : config.listen) {
+    const bool unix_socket = absl::StartsWith(address, "unix:");
+    if (!unix_socket && address.find(':') == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--listen is \"", Printable(address), "\", want HOST:PORT or unix:/path"));
+    }
+    if (!IsLoopback(address) && config.tls.certificate.empty() && !config.insecure) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--listen ", Printable(address),
+                       " is reachable from other machines, want --tls-cert and --tls-key, or "
+                       "--insecure"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ballast

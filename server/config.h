@@ -1,0 +1,52 @@
+// Settings of `ballastd`, from flags and a file.
+//
+// The file is INI: the flags' names without dashes, and a section [limits] with the
+// names of storage/base/limits.h. A flag on the command line wins.
+//
+//   data-dir = /var/lib/ballast
+//   listen = 127.0.0.1:7420
+//   [limits]
+//   streams_max = 32
+#ifndef BALLAST_SERVER_CONFIG_H_
+#define BALLAST_SERVER_CONFIG_H_
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/grpc_frontend.h"
+#include "storage/base/limits.h"
+
+namespace ballast {
+
+struct Config {
+  std::string data_dir;
+  std::vector<std::string> listen;
+  TlsFiles tls;
+  bool insecure = false;        // a listener beyond loopback may go without TLS
+  std::string log_level = "info";
+  std::chrono::milliseconds grace{10'000};  // for running calls, at the end
+  Limits limits;
+};
+
+// What the command line says: settings, or a text to print and leave with 0.
+struct Invocation {
+  Config config;
+  std::string print;  // help or version text; "" to serve
+};
+
+// Errors: InvalidArgument  a usage error; the message is for people.
+absl::StatusOr<Invocation> ParseCommandLine(int argc, const char* const* argv);
+
+// "127.0.0.1:7420", "localhost:0", "[::1]:7420", "unix:/path" stay on this machine.
+bool IsLoopback(absl::string_view address);
+
+// The rules that no flag alone can break: TLS files come in pairs, listeners beyond
+// loopback have TLS or --insecure.
+absl::Status CheckConfig(const Config& config);
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_CONFIG_H_

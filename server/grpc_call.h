@@ -1,0 +1,51 @@
+// One call over gRPC, as the blocking stream that a method works on.
+#ifndef BALLAST_SERVER_GRPC_CALL_H_
+#define BALLAST_SERVER_GRPC_CALL_H_
+
+#include <grpcpp/generic/async_generic_service.h>
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "proto/blocking_ops.h"
+#include "proto/frame_stream.h"
+#include "server/call.h"
+#include "server/grpc_frontend.h"
+#include "server/handlers/handlers.h"
+#include "server/worker_pool.h"
+
+namespace ballast {
+
+// Lives from the call's arrival to its OnDone, which deletes it. The method runs on a
+// pool thread from the first message on (a caller that sends nothing costs no
+// thread); after Finish that thread does not touch it again.
+class GrpcCall : public grpc::ServerGenericBidiReactor, public FrameStream {
+ public:
+  // All must outlive the call.
+  GrpcCall(grpc::GenericCallbackServerContext* context, const Method* method, WorkerPool* pool,
+           const CallObserver* observer);
+
+  absl::StatusOr<std::optional<Frame>> Read() override { return ops_.Read(); }
+  absl::Status Write(Frame frame) override { return ops_.Write(std::move(frame)); }
+
+ private:
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override { ops_.OnWriteDone(ok); }
+  void OnCancel() override { ops_.End(absl::CancelledError("the call was cancelled")); }
+  void OnDone() override { delete this; }
+  void Serve();
+  void End(absl::Status status);
+
+  const Method* method_;           // null: no such method
+  WorkerPool* pool_;
+  const CallObserver* observer_;
+  const std::chrono::steady_clock::time_point begun_;
+  Call call_;
+  bool started_ = false;           // only touched by OnReadDone, which gRPC serialises
+  BlockingOps ops_;
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_GRPC_CALL_H_

@@ -1,0 +1,43 @@
+// The service without a transport: decode → use case → encode. gRPC calls it
+// (server/grpc_frontend), and so do tests, in the process.
+#ifndef BALLAST_SERVER_HANDLERS_HANDLERS_H_
+#define BALLAST_SERVER_HANDLERS_HANDLERS_H_
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "proto/frame_stream.h"
+#include "server/call.h"
+#include "server/services.h"
+
+namespace ballast {
+
+// A method: serves one call on the calling thread, blocking. What it returns is
+// the call's status.
+using Handler = std::function<absl::Status(Call*, FrameStream*)>;
+
+struct Method {
+  Handler handler;
+  bool moves_data = false;  // long, with payload: runs apart from the control calls
+};
+
+// By name: "Push", "GetVersion" … Thread-safe once built.
+using MethodTable = absl::flat_hash_map<std::string, Method>;
+
+// `services` must outlive the table.
+MethodTable MakeMethodTable(const Services& services);
+
+// The pieces of it, one per file.
+void AddPushMethods(const Services& services, MethodTable* table);
+void AddPullMethods(const Services& services, MethodTable* table);
+void AddFileMethods(const Services& services, MethodTable* table);      // Convert, Inspect
+void AddSchemaMethods(const Services& services, MethodTable* table);    // Validate, …Schema
+void AddCatalogMethods(const Services& services, MethodTable* table);   // lists, aliases
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_HANDLERS_HANDLERS_H_

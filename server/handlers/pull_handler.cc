@@ -1,0 +1,77 @@
+#include "proto/wire.h"
+#include "server/handlers/stream_io.h"
+#include "server/use_cases/pull.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+namespace {
+
+absl::StatusOr<PullOptions> OptionsOf(const v1::PullRequest& request) {
+  PullOptions options;
+  options.reference = request.reference();
+  ASSIGN_OR_RETURN(options.format, wire::FormatFromWire(request.format()), "pull");
+  options.rules = wire::RulesFromProto(request.rules());
+  options.with_optimizer = request.with_optimizer();
+  options.offset_bytes = request.offset_bytes();
+  options.length_bytes = request.length_bytes();
+  options.layout_digest = request.layout_digest();
+  return options;
+}
+
+absl::Status SendHeader(const Pull& pull, FrameStream* stream) {
+  v1::PullResponse response;
+  v1::PullHeader* header = response.mutable_header();
+  VersionToProto(pull.version(), header->mutable_version());
+  header->set_format(std::string(FormatName(pull.layout().format)));
+  header->set_size_bytes(pull.layout().size_bytes);
+  header->set_layout_digest(std::string(pull.layout_digest().View()));
+  header->set_entries(pull.manifest().entries.size());
+  for (const std::string& warning : pull.warnings()) header->add_warnings(warning);
+  return stream->Write(EncodeMessage(response));
+}
+
+absl::Status SendManifest(const Pull& pull, FrameStream* stream) {
+  return wire::ForEachManifestPiece(pull.manifest(), true, [&](const v1::ManifestPiece& piece) {
+    v1::PullResponse response;
+    *response.mutable_manifest() = piece;
+    return stream->Write(EncodeMessage(response));
+  });
+}
+
+absl::Status SendData(Pull* pull, Call* call, FrameStream* stream) {
+  while (true) {
+    ASSIGN_OR_RETURN(PullPiece piece, pull->Next());
+    if (piece.chunks.empty()) return absl::OkStatus();
+    DataFrame data;
+    data.field = v1::PullResponse::kDataFieldNumber;
+    data.position = piece.position;
+    data.crc32 = piece.crc32;
+    data.payload = std::move(piece.chunks);
+    call->bytes_out += data.payload_bytes();
+    RETURN_IF_ERROR(stream->Write(EncodeData(std::move(data))));
+  }
+}
+
+absl::Status ServePull(const Services& services, Call* call, FrameStream* stream) {
+  ASSIGN_OR_RETURN(const v1::PullRequest request, ReadMessage<v1::PullRequest>(stream));
+  call->subject = request.reference().substr(0, 400);
+  ASSIGN_OR_RETURN(const PullOptions options, OptionsOf(request));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Pull> pull,
+                   Pull::Open(services, call->principal, options));
+  RETURN_IF_ERROR(SendHeader(*pull, stream));
+  if (request.with_manifest() || pull->layout().format == Format::kTensors) {
+    RETURN_IF_ERROR(SendManifest(*pull, stream));
+  }
+  return SendData(pull.get(), call, stream);
+}
+
+}  // namespace
+
+void AddPullMethods(const Services& services, MethodTable* table) {
+  (*table)["Pull"] = {[&services](Call* call, FrameStream* stream) {
+                        return ServePull(services, call, stream);
+                      },
+                      true};
+}
+
+}  // namespace ballast

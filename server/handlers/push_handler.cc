@@ -1,0 +1,193 @@
+#include <optional>
+#include <utility>
+
+#include "proto/wire.h"
+#include "server/handlers/stream_io.h"
+#include "server/use_cases/push.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+namespace {
+
+// Progress is told this often, in received bytes.
+constexpr uint64_t kProgressBytes = 16u << 20;
+constexpr int kBlockField = v1::PushRequest::kBlockFieldNumber;
+constexpr int kFileField = v1::PushRequest::kFileFieldNumber;
+
+PushOptions OptionsOf(const v1::PushHeader& header, std::string schema_json) {
+  PushOptions options;
+  options.model = header.model();
+  options.request_id = header.request_id();
+  options.message = header.message();
+  options.labels = {header.labels().begin(), header.labels().end()};
+  options.parent = header.parent();
+  options.alias = header.alias();
+  options.gate = {std::move(schema_json), header.schema_reference(), !header.non_strict()};
+  return options;
+}
+
+// One call of Push.
+class PushCall {
+ public:
+  PushCall(const Services& services, Call* call, FrameStream* stream)
+      : services_(services), call_(call), stream_(stream) {}
+
+  absl::Status Serve() {
+    ASSIGN_OR_RETURN(v1::PushRequest first, ReadMessage<v1::PushRequest>(stream_));
+    if (!first.has_header()) return MalformedError("push: the first message is not a header");
+    header_ = std::move(*first.mutable_header());
+    call_->subject = header_.model().substr(0, 255);
+    std::string schema;
+    RETURN_IF_ERROR(ReadSchema(&schema));
+    ASSIGN_OR_RETURN(push_, Push::Begin(services_, call_->principal,
+                                        OptionsOf(header_, std::move(schema))));
+    if (push_->repeated()) return Committed(*push_->repeated(), true);
+    const absl::Status taken = file_ ? TakeFile() : TakeManifest();
+    if (GetReason(taken) == Reason::kSchemaMismatch) RETURN_IF_ERROR(Refused());
+    RETURN_IF_ERROR(taken);
+    ASSIGN_OR_RETURN(const VersionInfo version, push_->Commit());
+    return Committed(version, false);
+  }
+
+ private:
+  // Schema pieces, up to the first message that is none: it tells the mode.
+  absl::Status ReadSchema(std::string* schema) {
+    while (true) {
+      ASSIGN_OR_RETURN(std::optional<Frame> frame, stream_->Read());
+      if (!frame) return TruncatedError("push: the stream ended before manifest or file");
+      ASSIGN_OR_RETURN(file_, DecodeData(*frame, {kFileField}));
+      if (file_) return absl::OkStatus();
+      RETURN_IF_ERROR(DecodeMessage(*frame, &message_));
+      if (message_.has_end() && message_.end().size_bytes() == 0) {
+        file_.emplace();  // an empty file
+        return absl::OkStatus();
+      }
+      if (message_.has_manifest()) return absl::OkStatus();
+      if (!message_.has_schema()) return MalformedError("push: want schema, manifest or file");
+      if (schema->size() + message_.schema().size() > services_.limits.schema_bytes_max) {
+        return LimitError("schema: more than ", services_.limits.schema_bytes_max,
+                          " bytes (schema_bytes_max)");
+      }
+      *schema += message_.schema();
+    }
+  }
+
+  absl::Status TakeManifest() {
+    wire::ManifestAssembler assembler(services_.limits);
+    RETURN_IF_ERROR(assembler.Add(message_.manifest()));
+    while (!assembler.done()) {
+      ASSIGN_OR_RETURN(message_, ReadMessage<v1::PushRequest>(stream_));
+      if (!message_.has_manifest()) return MalformedError("push: the manifest is not complete");
+      RETURN_IF_ERROR(assembler.Add(message_.manifest()));
+    }
+    message_.Clear();
+    ASSIGN_OR_RETURN(Manifest manifest, assembler.Take(true));
+    RETURN_IF_ERROR(push_->OfferManifest(std::move(manifest)));
+    RETURN_IF_ERROR(SendNeed());
+    return TakeBlocks();
+  }
+
+  absl::Status SendNeed() {
+    constexpr size_t kRunsPerMessage = 50'000;
+    v1::PushResponse response;
+    v1::NeedPiece* need = response.mutable_need();
+    const std::vector<uint64_t>& needed = push_->needed();
+    for (size_t i = 0; i < needed.size();) {
+      size_t end = i + 1;
+      while (end < needed.size() && needed[end] == needed[end - 1] + 1) ++end;
+      need->add_first(needed[i]);
+      need->add_count(end - i);
+      i = end;
+      if (static_cast<size_t>(need->first_size()) == kRunsPerMessage) {
+        RETURN_IF_ERROR(stream_->Write(EncodeMessage(response)));
+        need->Clear();
+      }
+    }
+    need->set_last(true);
+    return stream_->Write(EncodeMessage(response));
+  }
+
+  absl::Status TakeBlocks() {
+    while (true) {
+      ASSIGN_OR_RETURN(const std::optional<Frame> frame, stream_->Read());
+      if (!frame) return TruncatedError("push: the stream ended without `end`");
+      ASSIGN_OR_RETURN(const std::optional<DataFrame> data, DecodeData(*frame, {kBlockField}));
+      if (!data) {
+        RETURN_IF_ERROR(DecodeMessage(*frame, &message_));
+        if (!message_.has_end()) return MalformedError("push: want blocks or `end`");
+        return CheckEnd();
+      }
+      RETURN_IF_ERROR(CheckDataCrc(*data, absl::StatusCode::kInvalidArgument, "push"));
+      RETURN_IF_ERROR(push_->AddBlocks(data->position, data->payload));
+      call_->bytes_in = push_->received_bytes();
+      RETURN_IF_ERROR(TellProgress());
+    }
+  }
+
+  absl::Status CheckEnd() const {
+    const uint64_t size = message_.end().size_bytes();
+    if (size == push_->received_bytes()) return absl::OkStatus();
+    return TruncatedError("push: ", push_->received_bytes(), " bytes came, want ", size,
+                          " as `end` says");
+  }
+
+  absl::Status TakeFile() {
+    ASSIGN_OR_RETURN(const Format format, wire::FormatFromWire(header_.format()), "push");
+    UploadStream file(stream_, kFileField, &EndOf<v1::PushRequest>, call_);
+    if (file_->field == 0) {
+      RETURN_IF_ERROR(file.BeginAtEnd(0));
+    } else {
+      RETURN_IF_ERROR(file.Begin(*file_));
+      file_->payload.clear();
+    }
+    return push_->ReadFile(&file, format, wire::RulesFromProto(header_.rules()),
+                           [this] { return TellProgress(); });
+  }
+
+  absl::Status TellProgress() {
+    if (push_->received_bytes() < told_ + kProgressBytes) return absl::OkStatus();
+    told_ = push_->received_bytes();
+    v1::PushResponse response;
+    response.mutable_progress()->set_received_bytes(told_);
+    response.mutable_progress()->set_durable_bytes(push_->durable_bytes());
+    return stream_->Write(EncodeMessage(response));
+  }
+
+  absl::Status Refused() {
+    return wire::ForEachReportPiece(push_->report(), [this](const v1::ReportPiece& piece) {
+      v1::PushResponse response;
+      *response.mutable_refused() = piece;
+      return stream_->Write(EncodeMessage(response));
+    });
+  }
+
+  absl::Status Committed(const VersionInfo& version, bool repeated) {
+    v1::PushResponse response;
+    v1::PushCommitted* committed = response.mutable_committed();
+    VersionToProto(version, committed->mutable_version());
+    committed->set_received_bytes(push_->received_bytes());
+    committed->set_repeated(repeated);
+    for (const std::string& warning : push_->warnings()) committed->add_warnings(warning);
+    return stream_->Write(EncodeMessage(response));
+  }
+
+  const Services& services_;
+  Call* call_;
+  FrameStream* stream_;
+  v1::PushHeader header_;
+  v1::PushRequest message_;
+  std::optional<DataFrame> file_;  // the first piece, in file mode
+  std::unique_ptr<Push> push_;
+  uint64_t told_ = 0;
+};
+
+}  // namespace
+
+void AddPushMethods(const Services& services, MethodTable* table) {
+  (*table)["Push"] = {[&services](Call* call, FrameStream* stream) {
+                        return PushCall(services, call, stream).Serve();
+                      },
+                      true};
+}
+
+}  // namespace ballast

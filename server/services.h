@@ -1,0 +1,25 @@
+// What the use cases work with. Built once in main.cc; everything outlives the
+// calls.
+#ifndef BALLAST_SERVER_SERVICES_H_
+#define BALLAST_SERVER_SERVICES_H_
+
+#include <string>
+
+#include "server/authorizer.h"
+#include "storage/base/limits.h"
+#include "storage/store/blob_store.h"
+#include "storage/store/catalog.h"
+
+namespace ballast {
+
+struct Services {
+  Catalog* catalog = nullptr;        // Must outlive this.
+  BlobStore* blobs = nullptr;        // Must outlive this.
+  Authorizer* authorizer = nullptr;  // Must outlive this.
+  Limits limits;
+  std::string spool_dir;             // for raw streams that need random access
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_SERVICES_H_

@@ -1,0 +1,110 @@
+#include "server/use_cases/pull.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/use_cases/selection.h"
+#include "storage/base/crc32.h"
+#include "storage/base/status.h"
+#include "storage/model/reference.h"
+
+namespace ballast {
+namespace {
+
+bool CanHold(Format format, const Manifest& manifest) {
+  return CanWrite(format) && std::all_of(manifest.entries.begin(), manifest.entries.end(),
+                                         [&](const ManifestEntry& entry) {
+                                           return FormatHasDType(format, entry.spec.dtype);
+                                         });
+}
+
+Format DefaultFormat(const Manifest& manifest) {
+  if (manifest.format != Format::kTensors && CanHold(manifest.format, manifest)) {
+    return manifest.format;
+  }
+  return Format::kSafetensors;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Pull>> Pull::Open(const Services& services,
+                                                 absl::string_view principal,
+                                                 const PullOptions& options) {
+  ASSIGN_OR_RETURN(const Reference reference, ParseReference(options.reference));
+  RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kRead, reference.model));
+  std::unique_ptr<Pull> pull(new Pull);
+  ASSIGN_OR_RETURN(pull->version_, services.catalog->GetVersion(reference));
+  ASSIGN_OR_RETURN(pull->manifest_, services.catalog->GetManifest(pull->version_));
+  RETURN_IF_ERROR(pull->LayOut(services, options));
+  RETURN_IF_ERROR(pull->SeekTo(options));
+  return pull;
+}
+
+absl::Status Pull::LayOut(const Services& services, const PullOptions& options) {
+  const size_t all = manifest_.entries.size();
+  if (!options.with_optimizer) KeepWeights(&manifest_);
+  if (const size_t left_out = all - manifest_.entries.size(); left_out > 0) {
+    warnings_.push_back(absl::StrCat(left_out, " entries that are not weights were left out"));
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<KeyRules> rules,
+                   KeyRules::Compile(options.rules, services.limits));
+  RETURN_IF_ERROR(ApplyRules(*rules, &manifest_));
+  const Format format =
+      options.format == Format::kUnknown ? DefaultFormat(manifest_) : options.format;
+  ASSIGN_OR_RETURN(layout_, ballast::LayOut(format, LayoutInputOf(manifest_), services.limits),
+                   absl::StrCat(version_.model, ":", version_.version));
+  std::vector<Digest> digests;
+  digests.reserve(manifest_.entries.size());
+  for (const ManifestEntry& entry : manifest_.entries) digests.push_back(TensorDigest(entry));
+  layout_digest_ = layout_.LayoutDigest(digests);
+  source_ = std::make_unique<StoreTensorSource>(services.blobs, &manifest_);
+  reader_ = std::make_unique<LayoutReader>(&layout_, source_.get());
+  return absl::OkStatus();
+}
+
+absl::Status Pull::SeekTo(const PullOptions& options) {
+  if (!options.layout_digest.empty() && options.layout_digest != std::string(layout_digest_.View())) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kConflict,
+                     absl::StrCat("pull: layout is ", layout_digest_.Hex(),
+                                  ", which is not the one that was begun; start again"));
+  }
+  if (options.offset_bytes > layout_.size_bytes) {
+    return absl::OutOfRangeError(absl::StrCat("pull: offset is ", options.offset_bytes,
+                                              ", want at most ", layout_.size_bytes));
+  }
+  const uint64_t rest = layout_.size_bytes - options.offset_bytes;
+  const uint64_t length = options.length_bytes == 0 ? rest : std::min(rest, options.length_bytes);
+  end_ = options.offset_bytes + length;
+  return reader_->Seek(options.offset_bytes);
+}
+
+uint32_t Pull::CrcOf(const Extent& extent, uint64_t extent_offset, absl::string_view bytes) const {
+  if (extent.kind == Extent::Kind::kTensor) {
+    const ManifestEntry& entry = manifest_.entries[extent.entry];
+    const uint64_t offset = extent.offset + extent_offset;
+    const uint64_t block = offset / kBlockBytes;
+    const uint64_t whole = BlockSize(CheckedTensorBytes(entry.spec), block);
+    if (offset % kBlockBytes == 0 && bytes.size() == whole) return entry.blocks[block].crc32;
+  }
+  return Crc32(bytes);
+}
+
+absl::StatusOr<PullPiece> Pull::Next() {
+  PullPiece piece;
+  piece.position = reader_->position();
+  uint64_t size = 0;
+  while (size < kDataMessageBytes && reader_->position() < end_) {
+    const Extent* extent = reader_->extent();
+    const uint64_t extent_offset = reader_->extent_offset();
+    ASSIGN_OR_RETURN(Chunk chunk,
+                     reader_->Next(std::min(kBlockBytes, end_ - reader_->position())));
+    const uint32_t crc = CrcOf(*extent, extent_offset, chunk.bytes);
+    piece.crc32 = size == 0 ? crc : Crc32Combine(piece.crc32, crc, chunk.bytes.size());
+    size += chunk.bytes.size();
+    piece.chunks.push_back(std::move(chunk));
+  }
+  return piece;
+}
+
+}  // namespace ballast

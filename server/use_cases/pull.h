@@ -1,0 +1,77 @@
+// A pull: a version in a format is a virtual file; this lays it out and streams
+// it, with the CRC-32 of every piece taken from the manifest instead of the bytes.
+#ifndef BALLAST_SERVER_USE_CASES_PULL_H_
+#define BALLAST_SERVER_USE_CASES_PULL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/services.h"
+#include "server/use_cases/store_tensor_source.h"
+#include "storage/base/chunk.h"
+#include "storage/formats/layout.h"
+#include "storage/model/manifest.h"
+#include "storage/schema/key_rules.h"
+
+namespace ballast {
+
+struct PullOptions {
+  std::string reference;
+  Format format = Format::kUnknown;  // as pushed if that can be written, else safetensors
+  KeyRuleOptions rules;
+  bool with_optimizer = false;
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;         // 0: to the end
+  std::string layout_digest;         // 32 bytes, or ""
+};
+
+// Consecutive bytes of the virtual file, with their CRC-32.
+struct PullPiece {
+  uint64_t position = 0;
+  uint32_t crc32 = 0;
+  std::vector<Chunk> chunks;
+};
+
+// Not thread-safe.
+class Pull {
+ public:
+  // Errors: NotFound, PermissionDenied; InvalidArgument  reference, rules;
+  //         Unimplemented  the format lacks a dtype or key; OutOfRange  offset;
+  //         FailedPrecondition/CONFLICT  another layout than layout_digest.
+  static absl::StatusOr<std::unique_ptr<Pull>> Open(const Services& services,
+                                                    absl::string_view principal,
+                                                    const PullOptions& options);
+
+  const VersionInfo& version() const { return version_; }
+  const Manifest& manifest() const { return manifest_; }  // of what is pulled
+  const FileLayout& layout() const { return layout_; }
+  const Digest& layout_digest() const { return layout_digest_; }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+  // The next piece, between kDataMessageBytes and one block more; empty at the end.
+  // Errors: DataLoss, Unavailable.
+  absl::StatusOr<PullPiece> Next();
+
+ private:
+  Pull() = default;
+  absl::Status LayOut(const Services& services, const PullOptions& options);
+  absl::Status SeekTo(const PullOptions& options);
+  uint32_t CrcOf(const Extent& extent, uint64_t extent_offset, absl::string_view bytes) const;
+
+  VersionInfo version_;
+  Manifest manifest_;
+  FileLayout layout_;
+  Digest layout_digest_;
+  std::vector<std::string> warnings_;
+  std::unique_ptr<StoreTensorSource> source_;
+  std::unique_ptr<LayoutReader> reader_;
+  uint64_t end_ = 0;
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_USE_CASES_PULL_H_

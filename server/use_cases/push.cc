@@ -1,0 +1,177 @@
+#include "server/use_cases/push.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/use_cases/selection.h"
+#include "storage/base/crc32.h"
+#include "storage/base/status.h"
+#include "storage/model/reference.h"
+
+namespace ballast {
+namespace {
+
+constexpr size_t kRequestIdBytesMax = 64;
+
+absl::Status CheckRequestId(absl::string_view id) {
+  const bool printable =
+      std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+  if (!id.empty() && id.size() <= kRequestIdBytesMax && printable) return absl::OkStatus();
+  return MalformedError("push: request id is \"", Printable(id.substr(0, 80)),
+                        "\", want 1 to 64 printable ASCII bytes");
+}
+
+absl::Status CheckLabels(const PushOptions& options, const Limits& limits) {
+  uint64_t bytes = options.message.size();
+  for (const auto& [key, value] : options.labels) bytes += key.size() + value.size();
+  if (bytes <= limits.label_bytes_max) return absl::OkStatus();
+  return LimitError("push: message and labels are ", bytes, " bytes, want at most ",
+                    limits.label_bytes_max, " (label_bytes_max)");
+}
+
+// Version number of a parent reference; 0 for none.
+absl::StatusOr<uint64_t> ResolveParent(Catalog* catalog, const PushOptions& options) {
+  if (options.parent.empty()) return 0;
+  ASSIGN_OR_RETURN(const Reference parent, ParseReference(options.parent), "parent");
+  if (parent.model != options.model) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "push: parent is a version of ", parent.model, ", want one of ", options.model));
+  }
+  ASSIGN_OR_RETURN(const VersionInfo version, catalog->GetVersion(parent), "parent");
+  return version.version;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Push>> Push::Begin(const Services& services,
+                                                  absl::string_view principal,
+                                                  PushOptions options) {
+  RETURN_IF_ERROR(CheckModelName(options.model), "push");
+  RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kPush, options.model));
+  RETURN_IF_ERROR(CheckRequestId(options.request_id));
+  RETURN_IF_ERROR(CheckLabels(options, services.limits));
+  if (!options.alias.empty()) {
+    RETURN_IF_ERROR(CheckAliasName(options.alias), "push");
+    RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kSetAlias, options.model));
+  }
+  std::unique_ptr<Push> push(new Push(services, principal, std::move(options)));
+  RETURN_IF_ERROR(push->Open());
+  return push;
+}
+
+absl::Status Push::Open() {
+  ASSIGN_OR_RETURN(repeated_, services_.catalog->FindPush(options_.model, options_.request_id));
+  if (repeated_) return absl::OkStatus();
+  ASSIGN_OR_RETURN(parent_, ResolveParent(services_.catalog, options_));
+  ASSIGN_OR_RETURN(Gate gate, Gate::Open(services_, principal_, options_.model, options_.gate));
+  gate_.emplace(std::move(gate));
+  return absl::OkStatus();
+}
+
+absl::Status Push::OfferManifest(Manifest manifest) {
+  manifest_ = std::move(manifest);
+  if (manifest_.entries.empty()) warnings_.push_back("the state dict is empty");
+  RETURN_IF_ERROR(gate_->Check(GatedSpecs(manifest_)));
+  RETURN_IF_ERROR(CollectBlocks());
+  return AskStore();
+}
+
+absl::Status Push::CollectBlocks() {
+  for (uint32_t e = 0; e < manifest_.entries.size(); ++e) {
+    const ManifestEntry& entry = manifest_.entries[e];
+    const uint64_t size = CheckedTensorBytes(entry.spec);
+    for (uint64_t b = 0; b < entry.blocks.size(); ++b) {
+      const auto [it, added] = numbers_.try_emplace(entry.blocks[b].digest, wanted_.size());
+      if (added) {
+        wanted_.push_back({BlockSize(size, b), 0, e, b});
+        digests_.push_back(entry.blocks[b].digest);
+      } else if (wanted_[it->second].size_bytes != BlockSize(size, b)) {
+        return MalformedError("manifest: block ", b, " of ", QuotedKey(entry.spec.key),
+                              " has the digest of a block of another size");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Push::AskStore() {
+  ASSIGN_OR_RETURN(push_, services_.catalog->BeginPush(options_.model, options_.request_id));
+  ASSIGN_OR_RETURN(const std::vector<std::optional<BlobInfo>> known, push_->Known(digests_));
+  for (uint64_t number = 0; number < wanted_.size(); ++number) {
+    const std::optional<BlobInfo>& info = known[number];
+    if (!info || !services_.authorizer->BlockVisible(principal_, digests_[number])) {
+      needed_.push_back(number);
+      continue;
+    }
+    if (info->size_bytes != wanted_[number].size_bytes) {
+      return MalformedError("manifest: block ", digests_[number].Hex(), " is ",
+                            wanted_[number].size_bytes, " bytes, want ", info->size_bytes);
+    }
+    wanted_[number].crc32 = info->crc32;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Push::AddBlocks(uint64_t first, absl::Span<const Chunk> payload) {
+  if (first != arrived_ || !buffer_.empty()) {
+    return MalformedError("push: blocks from number ", first, " of the needed ones came, want ",
+                          arrived_);
+  }
+  for (const Chunk& chunk : payload) {
+    absl::string_view bytes = chunk.bytes;
+    while (!bytes.empty()) {
+      if (arrived_ == needed_.size()) {
+        return MalformedError("push: more data came than the ", needed_.size(),
+                              " blocks that were asked for");
+      }
+      const uint64_t want = wanted_[needed_[arrived_]].size_bytes;
+      const size_t n = std::min<uint64_t>(bytes.size(), want - buffer_.size());
+      buffer_.append(bytes.data(), n);
+      bytes.remove_prefix(n);
+      if (buffer_.size() == want) RETURN_IF_ERROR(FinishBlock());
+    }
+  }
+  if (!buffer_.empty()) {
+    return MalformedError("push: a data message ends inside block ", arrived_,
+                          " of the needed ones, want whole blocks");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Push::FinishBlock() {
+  const uint64_t number = needed_[arrived_];
+  Wanted& wanted = wanted_[number];
+  if (Sha256Of(buffer_) != digests_[number]) {
+    return ChecksumError("push: block ", wanted.block, " of ",
+                         QuotedKey(manifest_.entries[wanted.entry].spec.key),
+                         " does not have the SHA-256 that the manifest says");
+  }
+  wanted.crc32 = Crc32(buffer_);
+  RETURN_IF_ERROR(push_->Add(digests_[number], wanted.crc32, buffer_).status());
+  received_bytes_ += buffer_.size();
+  buffer_.clear();
+  ++arrived_;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<VersionInfo> Push::Commit() {
+  if (arrived_ < needed_.size()) {
+    return TruncatedError("push: ", arrived_, " of ", needed_.size(), " needed blocks came");
+  }
+  if (!numbers_.empty()) {
+    for (ManifestEntry& entry : manifest_.entries) {
+      for (BlockRef& block : entry.blocks) block.crc32 = wanted_[numbers_.at(block.digest)].crc32;
+    }
+  }
+  RETURN_IF_ERROR(CheckManifest(manifest_, services_.limits));
+  CatalogPush::PublishOptions publish;
+  publish.message = options_.message;
+  publish.labels = options_.labels;
+  publish.creator = principal_;
+  publish.parent = parent_;
+  publish.alias = options_.alias;
+  return push_->Publish(manifest_, publish);
+}
+
+}  // namespace ballast

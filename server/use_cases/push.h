@@ -1,0 +1,131 @@
+// A push, from its header to a visible version. No transport in here: the handler
+// feeds it what arrives.
+//
+//   Begin ─► OfferManifest ─► AddBlocks … ─► Commit        (a parsed manifest)
+//        └─► ReadFile ──────────────────────► Commit        (raw bytes, parsed here)
+#ifndef BALLAST_SERVER_USE_CASES_PUSH_H_
+#define BALLAST_SERVER_USE_CASES_PUSH_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "server/services.h"
+#include "server/use_cases/gate.h"
+#include "storage/base/byte_io.h"
+#include "storage/base/chunk.h"
+#include "storage/formats/state_dict.h"
+#include "storage/model/manifest.h"
+#include "storage/schema/key_rules.h"
+
+namespace ballast {
+
+struct PushOptions {
+  std::string model;
+  std::string request_id;
+  std::string message;
+  std::map<std::string, std::string> labels;
+  std::string parent;  // reference of the same model, or ""
+  std::string alias;   // or ""
+  GateOptions gate;
+};
+
+// One push. Not thread-safe. Destroyed uncommitted, it leaves nothing visible.
+class Push {
+ public:
+  // Errors: InvalidArgument  a malformed name, reference, schema, label or request id.
+  //         NotFound  parent or schema reference. PermissionDenied.
+  static absl::StatusOr<std::unique_ptr<Push>> Begin(const Services& services,
+                                                     absl::string_view principal,
+                                                     PushOptions options);
+
+  // The version that an earlier call with this request id made: nothing is left to do.
+  const std::optional<VersionInfo>& repeated() const { return repeated_; }
+
+  // Takes the description of what will come; block CRCs in it are ignored. Afterwards
+  // needed() lists the blocks to send, in order.
+  // Errors: FailedPrecondition/SCHEMA_MISMATCH  see report(). InvalidArgument.
+  absl::Status OfferManifest(Manifest manifest);
+
+  // Numbers of the blocks that the store lacks; a block's number counts distinct
+  // digests in the order of their first appearance in the manifest.
+  const std::vector<uint64_t>& needed() const { return needed_; }
+
+  // Whole needed blocks, following each other; `first` counts over needed().
+  // Errors: InvalidArgument  not the block that is due, or cut; CHECKSUM  bytes that do
+  //         not have the digest that the manifest says; names key and block.
+  absl::Status AddBlocks(uint64_t first, absl::Span<const Chunk> payload);
+
+  // Parses a file: forward for .dat and safetensors, spooled for the rest. `format`
+  // kUnknown: by content. `progress` is called now and then.
+  // Errors: as ReadStateDict; FailedPrecondition/SCHEMA_MISMATCH  see report().
+  absl::Status ReadFile(ByteStream* file, Format format, const KeyRuleOptions& rules,
+                        const std::function<absl::Status()>& progress);
+
+  // Errors: InvalidArgument/TRUNCATED  needed blocks have not come. As CatalogPush::Publish.
+  absl::StatusOr<VersionInfo> Commit();
+
+  const Report& report() const { return gate_->report(); }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  uint64_t received_bytes() const { return received_bytes_; }
+  uint64_t durable_bytes() const { return push_ == nullptr ? 0 : push_->durable_bytes(); }
+
+ private:
+  // A distinct block of the offered manifest.
+  struct Wanted {
+    uint64_t size_bytes = 0;
+    uint32_t crc32 = 0;
+    uint32_t entry = 0;        // where it appears first, for messages
+    uint64_t block = 0;
+  };
+
+  Push(const Services& services, absl::string_view principal, PushOptions options)
+      : services_(services), principal_(principal), options_(std::move(options)) {}
+  absl::Status Open();
+  absl::Status CollectBlocks();
+  absl::Status AskStore();
+  absl::Status FinishBlock();
+  absl::Status StoreBlock(absl::string_view bytes, std::vector<BlockRef>* blocks);
+  absl::Status ReadForward(ByteStream* file, Format format, const KeyRules& rules,
+                           const std::function<absl::Status()>& progress);
+  absl::Status ReadForwardEntry(class ForwardReader* reader, ManifestEntry* entry, bool keep,
+                                const std::function<absl::Status()>& progress);
+  absl::Status ReadSpooled(ByteStream* file, Format format, const KeyRules& rules,
+                           const std::function<absl::Status()>& progress);
+  absl::Status StoreEntries(const ByteSource& source, const SourceStateDict& dict,
+                            const std::function<absl::Status()>& progress);
+  void TakeFacts(const SourceStateDict& facts);
+  void KeepTrueTies(const Ties& claimed);
+
+  const Services& services_;  // Must outlive this.
+  const std::string principal_;
+  const PushOptions options_;
+  uint64_t parent_ = 0;
+  std::optional<Gate> gate_;
+  std::optional<VersionInfo> repeated_;
+  std::unique_ptr<CatalogPush> push_;
+  Manifest manifest_;
+  std::vector<std::string> warnings_;
+  uint64_t received_bytes_ = 0;
+
+  // The manifest way.
+  absl::flat_hash_map<Digest, uint64_t> numbers_;
+  std::vector<Digest> digests_;   // by number
+  std::vector<Wanted> wanted_;    // by number
+  std::vector<uint64_t> needed_;
+  uint64_t arrived_ = 0;          // of needed_
+  std::string buffer_;            // the block that is being received
+
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_USE_CASES_PUSH_H_

@@ -1,0 +1,192 @@
+// The raw way of a push: bytes in some format, parsed here.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "server/use_cases/push.h"
+#include "server/use_cases/selection.h"
+#include "storage/base/crc32.h"
+#include "storage/base/file.h"
+#include "storage/base/status.h"
+#include "storage/formats/reader.h"
+#include "storage/formats/tensor_source.h"
+
+namespace ballast {
+
+absl::Status Push::ReadFile(ByteStream* file, Format format, const KeyRuleOptions& options,
+                            const std::function<absl::Status()>& progress) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<KeyRules> rules,
+                   KeyRules::Compile(options, services_.limits));
+  std::string head(kDetectBytes, '\0');
+  ASSIGN_OR_RETURN(const size_t n, ReadFull(file, absl::MakeSpan(head)));
+  head.resize(n);
+  ASSIGN_OR_RETURN(const Format detected, DetectFormat(head));
+  if (format == Format::kUnknown) format = detected;
+  ASSIGN_OR_RETURN(push_, services_.catalog->BeginPush(options_.model, options_.request_id));
+  PrefixedStream stream(std::move(head), file);
+  const bool forward = format == Format::kSafetensors || format == Format::kTorchSharp;
+  if (forward && format == detected) {
+    RETURN_IF_ERROR(ReadForward(&stream, format, *rules, progress));
+  } else {
+    RETURN_IF_ERROR(ReadSpooled(&stream, format, *rules, progress));
+  }
+  if (manifest_.entries.empty()) warnings_.push_back("the state dict is empty");
+  return absl::OkStatus();
+}
+
+void Push::TakeFacts(const SourceStateDict& facts) {
+  manifest_.format = facts.format;
+  manifest_.writer = facts.writer;
+  manifest_.metadata_json = facts.metadata_json;
+  manifest_.leaves_json = LeavesJson(facts.leaves);
+  warnings_.insert(warnings_.end(), facts.warnings.begin(), facts.warnings.end());
+}
+
+// A file's word about ties counts only where the tensors are equal.
+void Push::KeepTrueTies(const Ties& claimed) {
+  for (const std::vector<uint32_t>& group : claimed) {
+    const ManifestEntry& first = manifest_.entries[group[0]];
+    const bool equal = std::all_of(group.begin(), group.end(), [&](uint32_t index) {
+      const ManifestEntry& entry = manifest_.entries[index];
+      return entry.spec.dtype == first.spec.dtype && entry.spec.shape == first.spec.shape &&
+             entry.blocks == first.blocks;
+    });
+    if (equal) {
+      manifest_.ties.push_back(group);
+    } else {
+      warnings_.push_back(absl::StrCat("the declared tie of ", QuotedKey(first.spec.key),
+                                       " was dropped: the tensors differ"));
+    }
+  }
+}
+
+absl::Status Push::StoreBlock(absl::string_view bytes, std::vector<BlockRef>* blocks) {
+  const BlockRef block{Sha256Of(bytes), Crc32(bytes)};
+  RETURN_IF_ERROR(push_->Add(block.digest, block.crc32, bytes).status());
+  blocks->push_back(block);
+  return absl::OkStatus();
+}
+
+absl::Status Push::ReadForward(ByteStream* file, Format format, const KeyRules& rules,
+                               const std::function<absl::Status()>& progress) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ForwardReader> reader,
+                   OpenForwardReader(format, file, services_.limits));
+  // What is known before the data is decided before the data.
+  std::vector<KeyDecision> decisions;
+  if (const std::vector<TensorSpec>* specs = reader->known_entries()) {
+    std::vector<std::string> keys;
+    for (const TensorSpec& spec : *specs) keys.push_back(spec.key);
+    ASSIGN_OR_RETURN(decisions, rules.ApplyAll(keys));
+    std::vector<TensorSpec> kept;
+    for (size_t i = 0; i < specs->size(); ++i) {
+      if (!decisions[i].keep) continue;
+      kept.push_back((*specs)[i]);
+      kept.back().key = decisions[i].key;
+    }
+    RETURN_IF_ERROR(gate_->Check(kept));
+  }
+  absl::flat_hash_set<std::string> keys;
+  std::vector<uint32_t> position;  // of each source entry in the manifest
+  for (size_t i = 0;; ++i) {
+    ASSIGN_OR_RETURN(std::optional<TensorSpec> spec, reader->Next());
+    if (!spec) break;
+    KeyDecision decision = i < decisions.size() ? decisions[i] : rules.Apply(spec->key);
+    position.push_back(decision.keep ? static_cast<uint32_t>(manifest_.entries.size()) : UINT32_MAX);
+    ManifestEntry entry;
+    entry.spec = *std::move(spec);
+    if (decision.keep) {
+      if (!keys.insert(decision.key).second) {
+        return MalformedError("rename: two keys become ", QuotedKey(decision.key), ", the second is ",
+                              QuotedKey(entry.spec.key));
+      }
+      entry.spec.key = std::move(decision.key);
+      if (reader->known_entries() == nullptr) RETURN_IF_ERROR(gate_->Add(entry.spec));
+    }
+    RETURN_IF_ERROR(ReadForwardEntry(reader.get(), &entry, decision.keep, progress));
+    if (decision.keep) manifest_.entries.push_back(std::move(entry));
+  }
+  if (reader->known_entries() == nullptr) RETURN_IF_ERROR(gate_->Finish());
+  if (!rules.empty() && manifest_.entries.empty() && !position.empty()) {
+    // ApplyAll knows how to say that nothing stands under the selected path.
+    RETURN_IF_ERROR(rules.ApplyAll({}).status());
+  }
+  TakeFacts(reader->facts());
+  Ties ties;
+  for (const std::vector<uint32_t>& group : reader->facts().ties) {
+    std::vector<uint32_t> mapped;
+    for (const uint32_t index : group) {
+      if (position[index] != UINT32_MAX) mapped.push_back(position[index]);
+    }
+    if (mapped.size() > 1) ties.push_back(std::move(mapped));
+  }
+  KeepTrueTies(ties);
+  return absl::OkStatus();
+}
+
+absl::Status Push::ReadForwardEntry(ForwardReader* reader, ManifestEntry* entry, bool keep,
+                                    const std::function<absl::Status()>& progress) {
+  if (!keep) return absl::OkStatus();
+  const uint64_t size = CheckedTensorBytes(entry->spec);
+  for (uint64_t b = 0; b < BlockCount(size); ++b) {
+    buffer_.resize(BlockSize(size, b));
+    RETURN_IF_ERROR(reader->Read(absl::MakeSpan(buffer_)));
+    RETURN_IF_ERROR(StoreBlock(buffer_, &entry->blocks));
+    received_bytes_ += buffer_.size();
+    RETURN_IF_ERROR(progress());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Push::ReadSpooled(ByteStream* file, Format format, const KeyRules& rules,
+                               const std::function<absl::Status()>& progress) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<SpoolFile> spool,
+                   SpoolFile::Create(services_.spool_dir, services_.limits.spool_bytes_max,
+                                     "limits.spool_bytes_max"));
+  buffer_.resize(kBlockBytes);
+  while (true) {
+    ASSIGN_OR_RETURN(const size_t n, file->Read(absl::MakeSpan(buffer_)));
+    if (n == 0) break;
+    RETURN_IF_ERROR(spool->Write(absl::string_view(buffer_).substr(0, n)));
+    received_bytes_ += n;
+    RETURN_IF_ERROR(progress());
+  }
+  ASSIGN_OR_RETURN(SourceStateDict dict, ReadStateDict(*spool, format, services_.limits));
+  RETURN_IF_ERROR(ApplyRules(rules, &dict));
+  RETURN_IF_ERROR(gate_->Check(GatedSpecs(dict)));
+  TakeFacts(dict);
+  RETURN_IF_ERROR(StoreEntries(*spool, dict, progress));
+  KeepTrueTies(dict.ties);
+  return absl::OkStatus();
+}
+
+absl::Status Push::StoreEntries(const ByteSource& source, const SourceStateDict& dict,
+                                const std::function<absl::Status()>& progress) {
+  const std::unique_ptr<TensorSource> tensors =
+      MakeFileTensorSource(&source, &dict, services_.spool_dir, services_.limits);
+  std::string joined;
+  for (uint32_t e = 0; e < dict.entries.size(); ++e) {
+    ManifestEntry& entry = manifest_.entries.emplace_back();
+    entry.spec = dict.entries[e].spec;
+    const uint64_t size = CheckedTensorBytes(entry.spec);
+    for (uint64_t b = 0; b < BlockCount(size); ++b) {
+      const uint64_t want = BlockSize(size, b);
+      ASSIGN_OR_RETURN(Chunk chunk, tensors->Read(e, b * kBlockBytes, want));
+      if (chunk.bytes.size() < want) {
+        joined.assign(chunk.bytes.data(), chunk.bytes.size());
+        while (joined.size() < want) {
+          ASSIGN_OR_RETURN(chunk, tensors->Read(e, b * kBlockBytes + joined.size(),
+                                                want - joined.size()));
+          joined.append(chunk.bytes.data(), chunk.bytes.size());
+        }
+        chunk = Chunk{joined, nullptr};
+      }
+      RETURN_IF_ERROR(StoreBlock(chunk.bytes, &entry.blocks));
+      RETURN_IF_ERROR(progress());
+    }
+  }
+  return VerifyStorages(source, dict, services_.limits);
+}
+
+}  // namespace ballast

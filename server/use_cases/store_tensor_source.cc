@@ -1,0 +1,35 @@
+#include "server/use_cases/store_tensor_source.h"
+
+#include "absl/strings/str_cat.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+
+absl::StatusOr<Chunk> StoreTensorSource::Read(uint32_t entry, uint64_t offset,
+                                              uint64_t max_bytes) {
+  const ManifestEntry& tensor = manifest_->entries[entry];
+  const uint64_t block = offset / kBlockBytes;
+  if (entry != held_entry_ || block != held_block_) {
+    const Digest& digest = tensor.blocks[block].digest;
+    absl::StatusOr<Chunk> chunk = blobs_->Get(digest);
+    if (absl::IsNotFound(chunk.status())) {
+      return absl::DataLossError(absl::StrCat("reading ", QuotedKey(tensor.spec.key), ": block ",
+                                              digest.Hex(), " is not in the store"));
+    }
+    if (!chunk.ok()) {
+      return WithContext(chunk.status(), absl::StrCat("reading ", QuotedKey(tensor.spec.key)));
+    }
+    const uint64_t want = BlockSize(CheckedTensorBytes(tensor.spec), block);
+    if (chunk->bytes.size() != want) {
+      return absl::DataLossError(absl::StrCat("reading ", QuotedKey(tensor.spec.key), ": block ",
+                                              digest.Hex(), " is ", chunk->bytes.size(),
+                                              " bytes, want ", want));
+    }
+    held_ = *std::move(chunk);
+    held_entry_ = entry;
+    held_block_ = block;
+  }
+  return held_.Sub(offset % kBlockBytes, max_bytes);
+}
+
+}  // namespace ballast

@@ -1,0 +1,36 @@
+// A version's tensors, read from the store block by block without a copy.
+#ifndef BALLAST_SERVER_USE_CASES_STORE_TENSOR_SOURCE_H_
+#define BALLAST_SERVER_USE_CASES_STORE_TENSOR_SOURCE_H_
+
+#include <cstdint>
+
+#include "storage/formats/tensor_source.h"
+#include "storage/model/manifest.h"
+#include "storage/store/blob_store.h"
+
+namespace ballast {
+
+// Chunks are pinned blocks or parts of one. Not thread-safe.
+class StoreTensorSource : public TensorSource {
+ public:
+  // Both must outlive this.
+  StoreTensorSource(BlobStore* blobs, const Manifest* manifest)
+      : blobs_(blobs), manifest_(manifest) {}
+
+  // Errors: DataLoss  the block is gone, damaged, or of another size than the manifest
+  //         says; names the key. Unavailable.
+  absl::StatusOr<Chunk> Read(uint32_t entry, uint64_t offset, uint64_t max_bytes) override;
+  bool RawRange(uint32_t, uint64_t*) const override { return false; }
+
+ private:
+  BlobStore* blobs_;          // Must outlive this.
+  const Manifest* manifest_;  // Must outlive this.
+  // The block read last, kept because small reads come in runs.
+  uint32_t held_entry_ = UINT32_MAX;
+  uint64_t held_block_ = 0;
+  Chunk held_;
+};
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_USE_CASES_STORE_TENSOR_SOURCE_H_

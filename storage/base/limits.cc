@@ -1,0 +1,41 @@
+#include "storage/base/limits.h"
+
+#include <array>
+
+namespace ballast {
+
+absl::Span<const LimitField> AllLimits() {
+  static constexpr std::array kFields = {
+      LimitField{"entries_max", &Limits::entries_max},
+      LimitField{"key_bytes_max", &Limits::key_bytes_max},
+      LimitField{"dims_max", &Limits::dims_max},
+      LimitField{"tensor_bytes_max", &Limits::tensor_bytes_max},
+      LimitField{"header_bytes_max", &Limits::header_bytes_max},
+      LimitField{"manifest_bytes_max", &Limits::manifest_bytes_max},
+      LimitField{"metadata_bytes_max", &Limits::metadata_bytes_max},
+      LimitField{"pickle_bytes_max", &Limits::pickle_bytes_max},
+      LimitField{"pickle_opcodes_max", &Limits::pickle_opcodes_max},
+      LimitField{"pickle_memory_bytes_max", &Limits::pickle_memory_bytes_max},
+      LimitField{"pickle_depth_max", &Limits::pickle_depth_max},
+      LimitField{"zip_records_max", &Limits::zip_records_max},
+      LimitField{"zip_directory_bytes_max", &Limits::zip_directory_bytes_max},
+      LimitField{"materialized_bytes_max", &Limits::materialized_bytes_max},
+      LimitField{"spool_bytes_max", &Limits::spool_bytes_max},
+      LimitField{"schema_bytes_max", &Limits::schema_bytes_max},
+      LimitField{"rename_rules_max", &Limits::rename_rules_max},
+      LimitField{"rename_program_max", &Limits::rename_program_max},
+      LimitField{"globs_max", &Limits::globs_max},
+      LimitField{"report_items_max", &Limits::report_items_max},
+      LimitField{"streams_max", &Limits::streams_max},
+      LimitField{"stream_queue_max", &Limits::stream_queue_max},
+      LimitField{"unary_bytes_max", &Limits::unary_bytes_max},
+      LimitField{"page_entries_max", &Limits::page_entries_max},
+      LimitField{"block_file_bytes", &Limits::block_file_bytes},
+      LimitField{"block_cache_bytes", &Limits::block_cache_bytes},
+      LimitField{"label_bytes_max", &Limits::label_bytes_max},
+      LimitField{"aliases_max", &Limits::aliases_max},
+  };
+  return kFields;
+}
+
+}  // namespace ballast
