@@ -3,7 +3,6 @@
 #define BALLAST_STORAGE_BASE_DIGEST_H_
 
 #include <array>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,7 +28,9 @@ struct Digest {
   static absl::StatusOr<Digest> FromHex(absl::string_view hex);
   static absl::StatusOr<Digest> FromBytes(absl::string_view raw);
 
-  friend auto operator<=>(const Digest&, const Digest&) = default;
+  friend bool operator==(const Digest& a, const Digest& b) { return a.bytes == b.bytes; }
+  friend bool operator!=(const Digest& a, const Digest& b) { return a.bytes != b.bytes; }
+  friend bool operator<(const Digest& a, const Digest& b) { return a.bytes < b.bytes; }
   template <typename H>
   friend H AbslHashValue(H h, const Digest& d) {
     return H::combine(std::move(h), d.bytes);

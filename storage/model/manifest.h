@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "storage/base/digest.h"
+#include "storage/base/equality.h"
 #include "storage/base/limits.h"
 #include "storage/model/format.h"
 #include "storage/model/tensor_spec.h"
@@ -30,13 +31,13 @@ namespace ballast {
 struct BlockRef {
   Digest digest;
   uint32_t crc32 = 0;
-  friend bool operator==(const BlockRef&, const BlockRef&) = default;
+  BALLAST_DEFAULT_EQUALITY(BlockRef);
 };
 
 struct ManifestEntry {
   TensorSpec spec;
   std::vector<BlockRef> blocks;
-  friend bool operator==(const ManifestEntry&, const ManifestEntry&) = default;
+  BALLAST_DEFAULT_EQUALITY(ManifestEntry);
 };
 
 // Entries (by index) that share storage, offset, dtype, shape and stride; at
@@ -52,7 +53,7 @@ struct Manifest {
   std::string metadata_json;
   // Leaves that are not tensors, as JSON [{"path", "type", "value"?}, …]; "" if none.
   std::string leaves_json;
-  friend bool operator==(const Manifest&, const Manifest&) = default;
+  BALLAST_DEFAULT_EQUALITY(Manifest);
 };
 
 // Number of blocks of a tensor of this many bytes: ceil(size / kBlockBytes).

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "storage/base/digest.h"
+#include "storage/base/equality.h"
 
 namespace ballast {
 
@@ -28,7 +29,7 @@ struct Reference {
 
   // "m", "m:3", "m@prod", "m@sha256:…".
   std::string ToString() const;
-  friend bool operator==(const Reference&, const Reference&) = default;
+  BALLAST_DEFAULT_EQUALITY(Reference);
 };
 
 // Errors: InvalidArgument; the message says which rule is broken, and for an

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "storage/base/equality.h"
 #include "storage/base/limits.h"
 #include "storage/model/dtype.h"
 
@@ -35,7 +36,7 @@ struct TensorSpec {
   Kind kind = Kind::kUnknown;
   Role role = Role::kWeights;
 
-  friend bool operator==(const TensorSpec&, const TensorSpec&) = default;
+  BALLAST_DEFAULT_EQUALITY(TensorSpec);
 };
 
 // Number of elements: the product of the dims; 1 for a 0-dim tensor.

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "storage/base/equality.h"
 #include "storage/base/limits.h"
 #include "storage/model/tensor_spec.h"
 
@@ -27,7 +28,7 @@ namespace ballast {
 struct SchemaDim {
   int64_t size = -1;   // ≥ 0, or -1: any
   std::string name;    // not empty: all dims of this name are equal
-  friend bool operator==(const SchemaDim&, const SchemaDim&) = default;
+  BALLAST_DEFAULT_EQUALITY(SchemaDim);
 };
 
 struct SchemaEntry {
@@ -36,12 +37,12 @@ struct SchemaEntry {
   absl::InlinedVector<SchemaDim, 4> shape;
   Kind kind = Kind::kUnknown;
   bool optional = false;
-  friend bool operator==(const SchemaEntry&, const SchemaEntry&) = default;
+  BALLAST_DEFAULT_EQUALITY(SchemaEntry);
 };
 
 struct Schema {
   std::vector<SchemaEntry> entries;
-  friend bool operator==(const Schema&, const Schema&) = default;
+  BALLAST_DEFAULT_EQUALITY(Schema);
 };
 
 // Errors: InvalidArgument/MALFORMED  not JSON, or not a schema; names the entry

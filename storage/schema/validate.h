@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "storage/base/equality.h"
 #include "storage/base/limits.h"
 #include "storage/schema/schema.h"
 
@@ -24,7 +25,7 @@ struct ReportItem {
   std::string expected;    // "float32 [10, in]"
   std::string found;       // "float32 [10, 4]"
   std::string suggestion;
-  friend bool operator==(const ReportItem&, const ReportItem&) = default;
+  BALLAST_DEFAULT_EQUALITY(ReportItem);
 };
 
 // The words follow torch's load_state_dict.
@@ -36,7 +37,7 @@ struct Report {
   std::vector<ReportItem> shape_mismatches;
   std::vector<ReportItem> dtype_mismatches;
   uint64_t items_omitted = 0;                 // beyond limits.report_items_max
-  friend bool operator==(const Report&, const Report&) = default;
+  BALLAST_DEFAULT_EQUALITY(Report);
 };
 
 // Strict: all must match. Non-strict: missing and unexpected are allowed (and
