@@ -60,16 +60,18 @@ absl::Status CatalogImpl::EnsureIndexed(const std::string& model) {
 
 absl::StatusOr<CatalogImpl::Begun> CatalogImpl::BeginIntent(const std::string& model) {
   RETURN_IF_ERROR(EnsureIndexed(model));
-  Begun begun;
-  begun.id = NewToken();
   ASSIGN_OR_RETURN(const Epoch before, CurrentEpoch());
-  begun.intent = EncodeIntent(before, Now());
-  const std::string key = IntentKey(begun.id);
+  Begun begun;
   bool recorded = false;
   for (int attempt = 0; attempt < kCommitAttemptsMax && !recorded; ++attempt) {
     PauseBeforeAttempt(attempt);
-    ASSIGN_OR_RETURN(const CommitOutcome outcome,
-                     records_->Commit(ModelRecord(model), {}, {{key, begun.intent}}));
+    // Another id every time: an attempt that arrives late must not bring back an
+    // intent that a collection has taken away.
+    begun.id = NewToken();
+    begun.intent = EncodeIntent(before, Now());
+    ASSIGN_OR_RETURN(
+        const CommitOutcome outcome,
+        records_->Commit(ModelRecord(model), {}, {{IntentKey(begun.id), begun.intent}}));
     recorded = outcome == CommitOutcome::kApplied;
   }
   if (!recorded) return absl::UnavailableError(absl::StrCat(model, ": the push was not recorded"));
@@ -110,7 +112,14 @@ absl::StatusOr<uint64_t> CatalogImpl::Change(absl::string_view model, absl::stri
     PauseBeforeAttempt(attempt);
     ASSIGN_OR_RETURN(const auto answered, FindRequest(model, request_id, operation));
     if (answered.has_value()) return answered->answer;
-    ASSIGN_OR_RETURN(Plan plan, planner(token, maybe_applied));
+    auto planned = planner(token, maybe_applied);
+    if (!planned.ok()) {
+      // What stands in the way may be this very request, applied a moment ago.
+      ASSIGN_OR_RETURN(const auto meanwhile, FindRequest(model, request_id, operation));
+      if (meanwhile.has_value()) return meanwhile->answer;
+      return planned.status();
+    }
+    Plan plan = *std::move(planned);
     if (plan.done) return plan.answer;
     if (!request_id.empty()) {
       const std::string key = RequestKey(request_id);
