@@ -3,9 +3,9 @@
 
 BALLAST_BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
-  libabsl-dev libdeflate-dev libgrpc++-dev libprotobuf-dev libre2-dev librocksdb-dev
-  libssl-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc zlib1g-dev
-  libxxhash-dev
+  libabsl-dev libcli11-dev libdeflate-dev libgrpc++-dev libprotobuf-dev libre2-dev
+  librocksdb-dev libspdlog-dev libssl-dev nlohmann-json3-dev protobuf-compiler
+  protobuf-compiler-grpc zlib1g-dev
 )
 BALLAST_TEST_PACKAGES=(
   libgtest-dev libgmock-dev libtorch-dev openssl

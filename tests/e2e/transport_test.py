@@ -197,7 +197,7 @@ class ConfigTest(harness.TestCase):
         return harness.write(self.path("config"), text.encode())
 
     def test_a_limit_from_the_file_holds(self):
-        server = self.start_server(args=("--config", self.config("limits.entries_max = 2\n")))
+        server = self.start_server(args=("--config", self.config("[limits]\nentries_max = 2\n")))
         entries = [(f"k{i}", "uint8", (1,), b"x") for i in range(3)]
         path = harness.write(self.path("in.dat"), containers.dat(entries))
         for raw in ([], ["--raw"]):
@@ -207,7 +207,8 @@ class ConfigTest(harness.TestCase):
         self.push(path, "config/m", server=server.address)
 
     def test_an_unknown_or_bad_setting_is_refused_by_name(self):
-        for text, says in [("limits.no_such = 1\n", "no_such"), ("limits.entries_max = many\n", "many")]:
+        for text, says in [("[limits]\nno_such = 1\n", "no_such"),
+                           ("[limits]\nentries_max = many\n", "entries_max")]:
             server = harness.Server(self.path("bad"), args=("--config", self.config(text)))
             self.addCleanup(server.stop)
             with self.assertRaisesRegex(RuntimeError, says):

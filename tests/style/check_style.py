@@ -91,7 +91,7 @@ def check_include(root, path, quote, target, report):
         target = "client/include/" + target
     elif quote == "<" or ("/" in target and target.split("/")[0] not in TOP_LEVEL):
         return  # a library's
-    if not os.path.isfile(os.path.join(root, target)):
+    if not any(os.path.isfile(os.path.join(root, target + end)) for end in ("", ".in")):
         report("include", f'"{target}" is not the path of a file from the root')
         return
     room, other = room_of(path), room_of(target)
