@@ -88,7 +88,7 @@ class GrpcioTest(harness.TestCase):
         outgoing.put(self.manifest())
         numbered = list({hashlib.sha256(b).digest(): b
                          for e in self.entries for b in blocks_of(e[3])}.values())
-        sent, committed = 0, None
+        sent, sent_bytes, committed = 0, 0, None
         responses = self.call("Push", registry_pb2.PushResponse)(iter(outgoing.get, None))
         for response in responses:
             kind = response.WhichOneof("kind")
@@ -99,8 +99,10 @@ class GrpcioTest(harness.TestCase):
                         outgoing.put(registry_pb2.PushRequest(block=types_pb2.DataChunk(
                             position=sent, crc32=zlib.crc32(block), payload=block)))
                         sent += 1
+                        sent_bytes += len(block)
                 if response.need.last:
-                    outgoing.put(registry_pb2.PushRequest(end=types_pb2.End()))
+                    outgoing.put(registry_pb2.PushRequest(
+                        end=types_pb2.End(size_bytes=sent_bytes)))
             elif kind == "committed":
                 committed = response.committed
         outgoing.put(None)
