@@ -8,9 +8,7 @@
 #include "storage/base/checked.h"
 #include "storage/base/status.h"
 #include "storage/formats/layout_builder.h"
-#ifdef BALLAST_HAVE_PYTORCH
 #include "storage/formats/pytorch_writer.h"
-#endif
 #include "storage/formats/safetensors_dtype.h"
 #include "storage/formats/safetensors_writer.h"
 #include "storage/formats/torchsharp_parser.h"
@@ -43,9 +41,7 @@ constexpr std::array kWriters = {
     Writer{Format::kTorchSharp, LayOutTorchSharp, TorchSharpHasDType, true},
     Writer{Format::kSafetensors, LayOutSafetensors, SafetensorsHasDType, true},
     Writer{Format::kTensors, LayOutTensors, AnyDType, false},
-#ifdef BALLAST_HAVE_PYTORCH
     Writer{Format::kPyTorch, LayOutPyTorch, PyTorchHasDType, false},
-#endif
 };
 
 const Writer* Find(Format format) {

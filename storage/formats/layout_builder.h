@@ -31,7 +31,15 @@ class LayoutBuilder {
   void AddTensor(const LayoutTensor& tensor) {
     Add({Extent::Kind::kTensor, tensor.entry, 0, CheckedTensorBytes(tensor.spec)});
   }
+  // A literal of four bytes for the CRC-32 of `entry`, whose bytes come before.
+  void AddCrcHole(uint32_t entry) {
+    layout_.crc_holes.push_back({layout_.literals.size(), entry});
+    AddLiteral(absl::string_view("\0\0\0\0", 4));
+  }
   void AddZeros(uint64_t size_bytes) { Add({Extent::Kind::kZeros, 0, 0, size_bytes}); }
+
+  // Of what has been added so far.
+  uint64_t size_bytes() const { return layout_.size_bytes; }
 
   // Errors: ResourceExhausted  the file would have more than 2^64-1 bytes.
   absl::StatusOr<FileLayout> Build() {

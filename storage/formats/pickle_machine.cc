@@ -16,7 +16,7 @@
 namespace ballast {
 namespace {
 
-constexpr size_t kNameBytesMax = 256;    // a GLOBAL's module or name
+constexpr size_t kNameBytesMax = 256;     // a GLOBAL's module or name
 constexpr size_t kNumberBytesMax = 4096;  // a number in text
 
 class Machine {
@@ -241,8 +241,8 @@ absl::Status Machine::Push(PickleRef ref) {
 
 absl::Status Machine::Need(size_t count) const {
   if (stack_.size() >= count) return absl::OkStatus();
-  return Malformed(Opcodes()[opcode_].name, " finds ", stack_.size(),
-                   " values on the stack, want ", count);
+  return Malformed(Opcodes()[opcode_].name, " finds ", stack_.size(), " values on the stack, want ",
+                   count);
 }
 
 absl::Status Machine::NeedMark() const {

@@ -29,8 +29,8 @@
 namespace ballast {
 
 struct PickleResult {
-  PickleGraph graph;         // graph.root() is what STOP returned
-  uint64_t size_bytes = 0;   // of the pickle, STOP included
+  PickleGraph graph;        // graph.root() is what STOP returned
+  uint64_t size_bytes = 0;  // of the pickle, STOP included
   uint64_t opcodes = 0;
 };
 

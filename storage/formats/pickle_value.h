@@ -27,15 +27,15 @@ inline constexpr PickleRef kNoPickleRef = 0;  // "there is none"; never a value
 enum class PickleKind : uint8_t {
   kNone,
   kBool,
-  kInt,         // fits 64 bits, signed
-  kLong,        // does not; its value is not kept
+  kInt,   // fits 64 bits, signed
+  kLong,  // does not; its value is not kept
   kFloat,
-  kString,      // UTF-8 unless the writer broke it; Python 2 `str` too
+  kString,  // UTF-8 unless the writer broke it; Python 2 `str` too
   kBytes,
   kTuple,
   kList,
-  kDict,        // dict, OrderedDict, defaultdict, Counter
-  kSet,         // set and frozenset literals
+  kDict,  // dict, OrderedDict, defaultdict, Counter
+  kSet,   // set and frozenset literals
   kGlobal,
   kPersistent,  // a persistent id (a storage)
   kInstance,    // NEWOBJ: a class, arguments, state, items; never constructed
@@ -85,12 +85,12 @@ class PickleGraph {
   size_t size() const { return nodes_.size(); }
   PickleKind kind(PickleRef ref) const { return nodes_[ref].kind; }
   bool Is(PickleRef ref, PickleKind kind) const { return nodes_[ref].kind == kind; }
-  int64_t integer(PickleRef ref) const { return nodes_[ref].integer; }    // kInt, kBool
-  double real(PickleRef ref) const { return nodes_[ref].real; }           // kFloat
-  absl::string_view text(PickleRef ref) const;                            // kString, kBytes
+  int64_t integer(PickleRef ref) const { return nodes_[ref].integer; }  // kInt, kBool
+  double real(PickleRef ref) const { return nodes_[ref].real; }         // kFloat
+  absl::string_view text(PickleRef ref) const;                          // kString, kBytes
   absl::Span<const PickleRef> items(PickleRef ref) const;  // kTuple and everything with an object
   const PickleGlobal& global(PickleRef ref) const { return globals_[nodes_[ref].integer]; }
-  PickleRef persistent_id(PickleRef ref) const {                          // kPersistent
+  PickleRef persistent_id(PickleRef ref) const {  // kPersistent
     return static_cast<PickleRef>(nodes_[ref].integer);
   }
   // Null for kinds without one.
@@ -116,8 +116,7 @@ class PickleGraph {
   PickleRef Global(absl::string_view module, absl::string_view name);
   PickleRef Persistent(PickleRef id);
   // kList, kDict, kSet, kInstance or kCall.
-  PickleRef Object(PickleKind kind, PickleRef callee = kNoPickleRef,
-                   PickleRef args = kNoPickleRef);
+  PickleRef Object(PickleKind kind, PickleRef callee = kNoPickleRef, PickleRef args = kNoPickleRef);
   PickleObject* mutable_object(PickleRef ref);
   void Append(PickleObject* object, absl::Span<const PickleRef> items);
   void set_root(PickleRef ref) { root_ = ref; }

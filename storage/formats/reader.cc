@@ -7,9 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
-#ifdef BALLAST_HAVE_PYTORCH
 #include "storage/formats/pytorch_reader.h"
-#endif
 #include "storage/formats/safetensors_reader.h"
 #include "storage/formats/storage_reader.h"
 #include "storage/formats/torchsharp_optimizer.h"
@@ -26,12 +24,6 @@ struct Container {
   ReadFunction read;       // null: known, but not read
 };
 
-#ifdef BALLAST_HAVE_PYTORCH
-constexpr ReadFunction kReadZip = ReadPyTorch;
-#else
-constexpr ReadFunction kReadZip = nullptr;
-#endif
-
 // The one table: a new format adds its line, and its signature in detect.cc.
 constexpr std::array kContainers = {
     Container{Format::kTorchSharp, "a TorchSharp module file", ReadTorchSharp},
@@ -39,8 +31,8 @@ constexpr std::array kContainers = {
     Container{Format::kTorchSharpOptimizer, "a TorchSharp optimizer state",
               ReadTorchSharpOptimizer},
     Container{Format::kSafetensors, "a safetensors file", ReadSafetensors},
-    Container{Format::kPyTorch, "a zip archive (PyTorch?)", kReadZip},
-    Container{Format::kTorchScript, "a TorchScript archive", kReadZip},
+    Container{Format::kPyTorch, "a zip archive (PyTorch?)", ReadPyTorch},
+    Container{Format::kTorchScript, "a TorchScript archive", ReadPyTorch},
     Container{Format::kPyTorchLegacy, "a PyTorch file from before 1.6 (a stream of pickles)",
               nullptr},
     Container{Format::kPyTorchTar, "a tar archive", nullptr},
@@ -114,8 +106,8 @@ absl::Status Explain(absl::Status failure, Format asked, const ByteSource& sourc
     if (!other) return failure;
     return WrongFormatError("this is ", Find(other->format)->what, ", want ", name);
   }
-  const bool same_reader =
-      kReadZip != nullptr && Find(*detected)->read == kReadZip && Find(asked)->read == kReadZip;
+  const ReadFunction reader = Find(asked)->read;
+  const bool same_reader = reader != nullptr && reader == Find(*detected)->read;
   if (*detected == asked || same_reader) return failure;
   return WrongFormatError("this is ", Find(*detected)->what, ", want ", name);
 }

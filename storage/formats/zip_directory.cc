@@ -59,8 +59,7 @@ absl::StatusOr<uint64_t> FindEnd(const ByteSource& source, std::string* end_reco
   const auto comment_bytes = ZipField<uint16_t>(*end_record, 20);
   if (offset + kEndBytes + comment_bytes != size) {
     return MalformedError("zip: end record at offset ", offset, " is followed by ",
-                          size - offset - kEndBytes, " bytes, want its comment of ",
-                          comment_bytes);
+                          size - offset - kEndBytes, " bytes, want its comment of ", comment_bytes);
   }
   return offset;
 }
@@ -289,11 +288,10 @@ absl::StatusOr<ZipDirectory> ReadZipDirectory(const ByteSource& source, const Li
     ZipEntry entry;
     absl::StatusOr<size_t> used = ParseEntry(rest, &entry);
     if (!used.ok()) {
-      return WithContext(used.status(),
-                         entry.name.empty()
-                             ? absl::StrCat("zip: directory entry at offset ",
-                                            ends.begin - rest.size())
-                             : absl::StrCat("zip: record ", Printable(entry.name)));
+      return WithContext(used.status(), entry.name.empty()
+                                            ? absl::StrCat("zip: directory entry at offset ",
+                                                           ends.begin - rest.size())
+                                            : absl::StrCat("zip: record ", Printable(entry.name)));
     }
     rest.remove_prefix(*used);
     directory.entries.push_back(std::move(entry));

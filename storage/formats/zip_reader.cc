@@ -34,8 +34,8 @@ class Window {
                               " lie behind the end of the file");
       }
       begin_ = offset;
-      bytes_.resize(std::min(std::max<uint64_t>(size, kWindowBytes),
-                             source_->size_bytes() - offset));
+      bytes_.resize(
+          std::min(std::max<uint64_t>(size, kWindowBytes), source_->size_bytes() - offset));
       RETURN_IF_ERROR(source_->ReadAt(offset, absl::MakeSpan(bytes_)));
     }
     return absl::string_view(bytes_).substr(offset - begin_, size);
@@ -65,8 +65,8 @@ absl::Status CheckLocalZip64(absl::string_view zip64, const ZipEntry& entry, boo
   const auto first = zip64.empty() ? 0 : ZipField<uint64_t>(zip64, 0);
   if (zip64.size() == 8) good = first == entry.header_offset || first == entry.size_bytes;
   if (zip64.size() >= 16) {
-    good = agrees(first, entry.size_bytes) &&
-           agrees(ZipField<uint64_t>(zip64, 8), entry.stored_bytes);
+    good =
+        agrees(first, entry.size_bytes) && agrees(ZipField<uint64_t>(zip64, 8), entry.stored_bytes);
   }
   if (zip64.size() == 24) good = good && ZipField<uint64_t>(zip64, 16) == entry.header_offset;
   if (!good) return UnsafeError("zip64 field of the local header disagrees with the directory");
@@ -154,8 +154,7 @@ absl::Status CheckRecord(Window* window, const ZipEntry& entry, uint64_t next, Z
   if (gap != 12 && gap != 16 && gap != 20 && gap != 24) {
     return MalformedError("data is followed by ", gap, " bytes, want a data descriptor");
   }
-  ASSIGN_OR_RETURN(const absl::string_view descriptor,
-                   window->At(data + entry.stored_bytes, gap));
+  ASSIGN_OR_RETURN(const absl::string_view descriptor, window->At(data + entry.stored_bytes, gap));
   return CheckDescriptor(descriptor, entry);
 }
 
@@ -192,9 +191,8 @@ absl::StatusOr<std::vector<ZipRecord>> CheckRecords(const ByteSource& source,
   records.reserve(order.size());
   for (size_t i = 0; i < order.size(); ++i) {
     const ZipEntry& entry = directory.entries[order[i]];
-    const uint64_t next = i + 1 < order.size()
-                              ? directory.entries[order[i + 1]].header_offset
-                              : directory.offset;
+    const uint64_t next =
+        i + 1 < order.size() ? directory.entries[order[i + 1]].header_offset : directory.offset;
     ZipRecord record{.name = entry.name,
                      .stored_bytes = entry.stored_bytes,
                      .size_bytes = entry.size_bytes,

@@ -37,13 +37,13 @@
 namespace ballast {
 
 struct ZipRecord {
-  std::string name;            // "archive/data/0"
-  uint64_t data_offset = 0;    // of the stored bytes in the file
-  uint64_t stored_bytes = 0;   // as stored
-  uint64_t size_bytes = 0;     // as used
-  uint32_t crc32 = 0;          // of the used bytes
+  std::string name;           // "archive/data/0"
+  uint64_t data_offset = 0;   // of the stored bytes in the file
+  uint64_t stored_bytes = 0;  // as stored
+  uint64_t size_bytes = 0;    // as used
+  uint32_t crc32 = 0;         // of the used bytes
   bool deflated = false;
-  bool descriptor = false;     // a data descriptor follows (general purpose bit 3)
+  bool descriptor = false;  // a data descriptor follows (general purpose bit 3)
   // False for a CRC field of 0 beside data: written without CRCs.
   bool has_crc() const { return crc32 != 0 || size_bytes == 0; }
 };

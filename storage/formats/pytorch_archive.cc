@@ -1,0 +1,176 @@
+#include "storage/formats/pytorch_archive.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "storage/base/status.h"
+
+namespace ballast {
+namespace {
+
+constexpr uint64_t kSmallRecordBytesMax = 64;
+constexpr uint32_t kVersionMax = 10;
+
+// A kind of zip that is no PyTorch archive, told by the end of a record's name.
+struct OtherKind {
+  absl::string_view suffix;
+  absl::string_view what;
+};
+constexpr std::array kOtherKinds = {
+    OtherKind{"/model.json", "a TorchScript archive of torch 1.0-1.3; load and save it again"},
+    OtherKind{"/.data/extern_modules", "a torch.package archive"},
+    OtherKind{"/archive_format", "a torch.export archive (.pt2)"},
+    OtherKind{"MAR-INF/MANIFEST.json", "a TorchServe archive (.mar)"},
+    OtherKind{"model.weights.h5", "a Keras archive"},
+    OtherKind{".npy", "a NumPy archive (.npz)"},
+    OtherKind{"/bytecode.pkl", "a PyTorch Mobile archive without data.pkl"},
+    OtherKind{".pth", "a zip with a checkpoint in it; unpack it first"},
+    OtherKind{".pt", "a zip with a checkpoint in it; unpack it first"},
+    OtherKind{".ckpt", "a zip with a checkpoint in it; unpack it first"},
+    OtherKind{".bin", "a zip with a checkpoint in it; unpack it first"},
+    OtherKind{".safetensors", "a zip with a safetensors file in it; unpack it first"},
+    OtherKind{"data.pkl", "a zip whose data.pkl is in no folder; zip the folder, not its content"},
+};
+
+absl::Status NotPyTorch(const ZipReader& zip) {
+  for (const OtherKind& kind : kOtherKinds) {
+    for (const ZipRecord& record : zip.records()) {
+      if (absl::EndsWith(record.name, kind.suffix)) {
+        return WrongFormatError("this is ", kind.what, ", want a file of torch.save");
+      }
+    }
+  }
+  return WrongFormatError("this is a zip archive without data.pkl, want a file of torch.save");
+}
+
+// "archive/" of "archive/data.pkl"; "" if there is none, or if a record lies elsewhere.
+std::string CommonPrefix(const ZipReader& zip) {
+  if (zip.records().empty()) return "";
+  const std::string& first = zip.records()[0].name;
+  const size_t slash = first.find('/');
+  if (slash == std::string::npos) return "";
+  return first.substr(0, slash + 1);
+}
+
+}  // namespace
+
+absl::StatusOr<PyTorchArchive> PyTorchArchive::Open(const ByteSource& source,
+                                                    const Limits& limits) {
+  ASSIGN_OR_RETURN(ZipReader zip, ZipReader::Open(source, limits));
+  const std::string prefix = CommonPrefix(zip);
+  if (prefix.empty() || zip.Find(prefix + "data.pkl") == nullptr) return NotPyTorch(zip);
+  for (const ZipRecord& record : zip.records()) {
+    if (!absl::StartsWith(record.name, prefix)) {
+      return MalformedError("zip: record ", Printable(record.name), " is not in folder ",
+                            Printable(prefix), ", want all records in one folder");
+    }
+  }
+  PyTorchArchive archive(std::move(zip), prefix);
+  RETURN_IF_ERROR(archive.CheckVersion());
+  RETURN_IF_ERROR(archive.ReadByteOrder());
+  return archive;
+}
+
+const ZipRecord* PyTorchArchive::Find(absl::string_view name) const {
+  return zip_.Find(absl::StrCat(prefix_, name));
+}
+
+absl::StatusOr<std::string> PyTorchArchive::Read(absl::string_view name,
+                                                 uint64_t limit_bytes) const {
+  const ZipRecord* record = Find(name);
+  if (record == nullptr) return MalformedError("zip: there is no record ", Printable(name));
+  return zip_.Read(*record, limit_bytes);
+}
+
+absl::Status PyTorchArchive::CheckVersion() const {
+  const absl::string_view name = Find("version") != nullptr ? "version" : ".data/version";
+  if (Find(name) == nullptr) return absl::OkStatus();  // Warnings() says so
+  ASSIGN_OR_RETURN(const std::string text, Read(name, kSmallRecordBytesMax));
+  uint32_t version = 0;
+  const absl::string_view digits = absl::StripSuffix(absl::StripSuffix(text, "\n"), "\r");
+  if (!absl::SimpleAtoi(digits, &version) || digits[0] == '+' || digits[0] == '-') {
+    return MalformedError("zip: record version is ", Printable(text), ", want a number");
+  }
+  if (version == 0 || version > kVersionMax) {
+    return UnsupportedError("zip: record version is ", version, ", want 1 to ", kVersionMax);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PyTorchArchive::ReadByteOrder() {
+  if (Find("byteorder") == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string order, Read("byteorder", kSmallRecordBytesMax));
+  if (order != "little" && order != "big") {
+    return MalformedError("zip: record byteorder is ", Printable(order), ", want little or big");
+  }
+  big_endian_ = order == "big";
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SourceStorage> PyTorchArchive::Locate(const PyTorchStorageId& id) {
+  const std::string name = absl::StrCat("data/", id.key);
+  const ZipRecord* record = Find(name);
+  if (record == nullptr) return MalformedError("record ", name, " is missing");
+  if (record->size_bytes != id.size_bytes) {
+    return MalformedError("record ", name, " is ", record->size_bytes, " bytes long, want ",
+                          id.size_bytes, " as the pickle says");
+  }
+  located_.insert(id.key);
+  SourceStorage storage;
+  storage.name = name;
+  storage.offset_bytes = record->data_offset;
+  storage.stored_bytes = record->stored_bytes;
+  storage.size_bytes = record->size_bytes;
+  storage.encoding =
+      record->deflated ? SourceStorage::Encoding::kDeflate : SourceStorage::Encoding::kRaw;
+  storage.big_endian = big_endian_;
+  if (record->has_crc()) storage.crc32 = record->crc32;
+  return storage;
+}
+
+std::string PyTorchArchive::Writer() const {
+  const auto& records = zip_.records();
+  const bool deflated =
+      std::any_of(records.begin(), records.end(), [](const ZipRecord& r) { return r.deflated; });
+  if (is_script()) return "TorchScript";
+  if (Find(".format_version") != nullptr) return "torch 2.7+";
+  const bool order = Find("byteorder") != nullptr;
+  if (order && Find(".data/serialization_id") != nullptr) return "torch 2.1-2.6";
+  if (order) return prefix_ == "archive/" ? "Ballast" : "torch 2.1";
+  const bool version_first = records[0].name == prefix_ + "version";
+  if (deflated) return version_first ? "TorchSharp.PyBridge" : "";
+  if (version_first) return "torch 1.4-1.5";
+  const bool torch = records.back().name == prefix_ + "version" && records[0].descriptor;
+  return torch ? "torch 1.6-2.0" : "";
+}
+
+std::vector<std::string> PyTorchArchive::Warnings() const {
+  std::vector<std::string> warnings;
+  if (Find("version") == nullptr && Find(".data/version") == nullptr) {
+    warnings.push_back("there is no record version: torch will not load the file");
+  }
+  size_t without_crc = 0;
+  size_t orphans = 0;
+  std::string orphan;
+  for (const ZipRecord& record : zip_.records()) {
+    if (!record.has_crc()) ++without_crc;
+    absl::string_view name = absl::StripPrefix(record.name, prefix_);
+    if (!absl::ConsumePrefix(&name, "data/") || located_.contains(name)) continue;
+    if (orphans++ == 0) orphan = Printable(name);
+  }
+  if (without_crc > 0) {
+    warnings.push_back(absl::StrCat(without_crc, " records were written without CRC"));
+  }
+  if (orphans > 0) {
+    warnings.push_back(
+        absl::StrCat(orphans, " records belong to no entry, the first is data/", orphan));
+  }
+  return warnings;
+}
+
+}  // namespace ballast

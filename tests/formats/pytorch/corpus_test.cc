@@ -1,0 +1,163 @@
+// Real zip archives of torch.save and TorchScript, committed by others: every
+// manifest's keys, dtypes, shapes and SHA-256 must come out, and hostile files must
+// be refused. The corpus is found by BALLAST_CORPUS, or beside the source.
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "storage/base/digest.h"
+#include "storage/base/file.h"
+#include "storage/base/status.h"
+#include "storage/formats/pytorch_reader.h"
+#include "tests/formats/formats_testing.h"
+
+namespace ballast {
+namespace {
+
+namespace fs = std::filesystem;
+using Manifest = nlohmann::json;
+
+std::string CorpusFolder() {
+  if (const char* folder = std::getenv("BALLAST_CORPUS")) return folder;
+  for (const char* beside : {"/../shared/corpus", "/../../shared/corpus"}) {
+    const std::string folder = std::string(BALLAST_SOURCE_DIR) + beside;
+    if (fs::exists(folder)) return folder;
+  }
+  return "";
+}
+
+// Manifests by the path of the file that they describe, of zip files only.
+std::vector<std::pair<std::string, Manifest>> ZipManifests() {
+  std::vector<std::pair<std::string, Manifest>> out;
+  const std::string suffix = ".expected.json";
+  for (const auto& item : fs::recursive_directory_iterator(CorpusFolder())) {
+    std::string path = item.path();
+    if (path.size() <= suffix.size() || path.substr(path.size() - suffix.size()) != suffix) {
+      continue;
+    }
+    std::ifstream manifest(path);
+    path.resize(path.size() - suffix.size());
+    std::ifstream file(path, std::ios::binary);
+    char magic[4] = {};
+    file.read(magic, sizeof(magic));
+    if (std::string(magic, 2) == "PK") out.emplace_back(path, Manifest::parse(manifest));
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::vector<std::string> Lines(const Manifest& entries) {
+  std::vector<std::string> out;
+  for (const auto& entry : entries) {
+    out.push_back(entry["key"].get<std::string>() + " " + entry["dtype"].get<std::string>() + " " +
+                  entry["shape"].dump() + " " + entry["sha256"].get<std::string>());
+  }
+  return out;
+}
+
+std::vector<std::string> Lines(const std::vector<Tensor>& tensors) {
+  std::vector<std::string> out;
+  for (const Tensor& tensor : tensors) {
+    out.push_back(absl::StrCat(tensor.spec.key, " ", DTypeName(tensor.spec.dtype), " ",
+                               absl::StrReplaceAll(ShapeText(tensor.spec.shape), {{", ", ","}}),
+                               " ", Sha256Of(tensor.bytes).Hex()));
+  }
+  return out;
+}
+
+// `want` and the tensors that a TorchScript archive has as plain attributes.
+std::vector<std::string> AttributesOf(const Manifest& manifest, std::vector<std::string> want) {
+  if (!manifest.contains("tensors_outside_state_dict")) return want;
+  for (std::string& line : Lines(manifest["tensors_outside_state_dict"])) {
+    want.push_back(std::move(line));
+  }
+  return want;
+}
+
+class PyTorchCorpus : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (CorpusFolder().empty()) GTEST_SKIP() << "no corpus; set BALLAST_CORPUS to its folder";
+  }
+};
+
+TEST_F(PyTorchCorpus, AgreesWithManifests) {
+  int seen = 0;
+  for (const auto& [path, manifest] : ZipManifests()) {
+    if (manifest["expect"] != "load") continue;
+    ++seen;
+    auto file = OpenFile(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto tensors = ReadAll(**file);
+    ASSERT_TRUE(tensors.ok()) << path << ": " << tensors.status();
+    std::vector<std::string> got = Lines(*tensors);
+    std::vector<std::string> want = Lines(manifest["entries"]);
+    if (manifest.value("order_significant", true)) {
+      EXPECT_EQ(got, want) << path;
+    } else {  // TorchScript: plain attributes may come out too
+      EXPECT_THAT(got, ::testing::IsSupersetOf(want)) << path;
+      EXPECT_THAT(AttributesOf(manifest, want), ::testing::IsSupersetOf(got)) << path;
+    }
+  }
+  EXPECT_GE(seen, 40);
+}
+
+TEST_F(PyTorchCorpus, ReadsOrRefusesTheRest) {
+  for (const auto& [path, manifest] : ZipManifests()) {
+    if (manifest["expect"] != "either") continue;
+    auto file = OpenFile(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto tensors = ReadAll(**file);
+    if (tensors.ok()) {
+      EXPECT_EQ(Lines(*tensors), Lines(manifest["entries"])) << path;
+    } else {
+      EXPECT_NE(GetReason(tensors.status()), Reason::kNone) << path << tensors.status();
+    }
+  }
+}
+
+TEST_F(PyTorchCorpus, RefusesHostileFiles) {
+  int seen = 0;
+  for (const auto& [path, manifest] : ZipManifests()) {
+    if (manifest["expect"] != "reject") continue;
+    ++seen;
+    auto file = OpenFile(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto dict = ReadPyTorch(**file, Limits());
+    ASSERT_FALSE(dict.ok()) << path;
+    EXPECT_EQ(GetReason(dict.status()), Reason::kUnsafe) << path << dict.status();
+    EXPECT_THAT(std::string(dict.status().message()), ::testing::HasSubstr("posix.system"));
+  }
+  EXPECT_GE(seen, 1);
+}
+
+TEST_F(PyTorchCorpus, TellsParametersViewsAndTies) {
+  for (const auto& [path, manifest] : ZipManifests()) {
+    if (manifest["expect"] != "load" || manifest["kind"] == "torchscript") continue;
+    auto file = OpenFile(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto dict = ReadPyTorch(**file, Limits());
+    ASSERT_TRUE(dict.ok()) << path << ": " << dict.status();
+    if (manifest.value("has_metadata", false)) {
+      EXPECT_THAT(dict->metadata_json, ::testing::StartsWith("{\"\":{\"version\":")) << path;
+    }
+    for (size_t i = 0; i < dict->entries.size(); ++i) {
+      const auto& want = manifest["entries"][i];
+      if (want.value("parameter", false)) {
+        EXPECT_EQ(dict->entries[i].spec.kind, Kind::kParameter) << path;
+      }
+      if (want.contains("shares_storage_with")) {
+        EXPECT_EQ(dict->entries[i].storage, dict->entries[want["shares_storage_with"]].storage);
+      }
+      EXPECT_EQ(!dict->entries[i].strides.empty(), want.contains("stride")) << path;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ballast
