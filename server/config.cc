@@ -16,6 +16,7 @@ namespace {
 void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms) {
   app->set_version_flag("--version", std::string("ballastd ") + kVersion);
   app->set_config("--config", "", "Read settings from this INI file");
+  app->allow_config_extras(CLI::config_extras_mode::error);  // a misspelt limit must not be no limit
   app->add_option("--data-dir", config->data_dir, "Folder of the store; made if it is not there")
       ->required();
   app->add_option("--listen", config->listen,
