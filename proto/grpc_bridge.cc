@@ -22,8 +22,9 @@ constexpr int kMessageBytesMax = 4 << 20;
 grpc::Slice ToSlice(Chunk chunk) {
   if (chunk.bytes.size() <= 1024) return grpc::Slice(chunk.bytes.data(), chunk.bytes.size());
   auto* held = new Chunk(std::move(chunk));
-  return grpc::Slice(const_cast<char*>(held->bytes.data()), held->bytes.size(),
-                     [](void* p) { delete static_cast<Chunk*>(p); }, held);
+  return grpc::Slice(
+      const_cast<char*>(held->bytes.data()), held->bytes.size(),
+      [](void* p) { delete static_cast<Chunk*>(p); }, held);
 }
 
 }  // namespace
@@ -56,8 +57,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
 }
 
 absl::Status FromGrpcStatus(const grpc::Status& status) {
-  return wire::StatusFromWire(status.error_code(), status.error_message(),
-                              status.error_details());
+  return wire::StatusFromWire(status.error_code(), status.error_message(), status.error_details());
 }
 
 void SetChannelArguments(grpc::ChannelArguments* arguments) {

@@ -55,8 +55,8 @@ class PieceWriter {
   size_t size_ = 0;
 };
 
-absl::Status WriteText(absl::string_view text,
-                       std::string* (v1::ManifestPiece::*field)(), PieceWriter* out) {
+absl::Status WriteText(absl::string_view text, std::string* (v1::ManifestPiece::*field)(),
+                       PieceWriter* out) {
   while (!text.empty()) {
     const absl::string_view part = CutUtf8(text, kPieceBytes);
     (out->piece()->*field)()->append(part.data(), part.size());
@@ -87,9 +87,8 @@ absl::Status BlocksFromProto(const v1::Entry& in, std::vector<BlockRef>* blocks)
   const bool crcs = in.block_crc32s_size() > 0;
   if (digests.size() % Digest::kBytes != 0 ||
       (crcs && static_cast<size_t>(in.block_crc32s_size()) != count)) {
-    return MalformedError("entry ", QuotedKey(in.key()), ": ", digests.size(),
-                          " digest bytes and ", in.block_crc32s_size(),
-                          " CRCs do not describe whole blocks");
+    return MalformedError("entry ", QuotedKey(in.key()), ": ", digests.size(), " digest bytes and ",
+                          in.block_crc32s_size(), " CRCs do not describe whole blocks");
   }
   for (size_t i = 0; i < count; ++i) {
     BlockRef& block = blocks->emplace_back();
@@ -99,9 +98,9 @@ absl::Status BlocksFromProto(const v1::Entry& in, std::vector<BlockRef>* blocks)
   return absl::OkStatus();
 }
 
-void ItemsToProto(const std::vector<ReportItem>& items,
-                  v1::ReportItem* (v1::ReportPiece::*add)(), v1::ReportPiece* piece,
-                  const std::function<absl::Status()>& flush, absl::Status* status, size_t* size) {
+void ItemsToProto(const std::vector<ReportItem>& items, v1::ReportItem* (v1::ReportPiece::*add)(),
+                  v1::ReportPiece* piece, const std::function<absl::Status()>& flush,
+                  absl::Status* status, size_t* size) {
   for (const ReportItem& item : items) {
     if (!status->ok()) return;
     v1::ReportItem* out = (piece->*add)();
@@ -109,7 +108,8 @@ void ItemsToProto(const std::vector<ReportItem>& items,
     out->set_expected(item.expected);
     out->set_found(item.found);
     out->set_suggestion(item.suggestion);
-    *size += item.key.size() + item.expected.size() + item.found.size() + item.suggestion.size() + 16;
+    *size +=
+        item.key.size() + item.expected.size() + item.found.size() + item.suggestion.size() + 16;
     if (*size >= kPieceBytes) *status = flush();
   }
 }
@@ -182,13 +182,13 @@ absl::StatusOr<ManifestEntry> EntryFromProto(const v1::Entry& entry) {
   return out;
 }
 
-absl::Status ForEachManifestPiece(
-    const Manifest& manifest, bool with_blocks,
-    const std::function<absl::Status(const v1::ManifestPiece&)>& fn) {
+absl::Status ForEachManifestPiece(const Manifest& manifest, bool with_blocks,
+                                  const std::function<absl::Status(const v1::ManifestPiece&)>& fn) {
   PieceWriter out(fn);
   out.piece()->set_format(std::string(FormatName(manifest.format)));
   out.piece()->set_writer(manifest.writer);
-  RETURN_IF_ERROR(WriteText(manifest.metadata_json, &v1::ManifestPiece::mutable_metadata_json, &out));
+  RETURN_IF_ERROR(
+      WriteText(manifest.metadata_json, &v1::ManifestPiece::mutable_metadata_json, &out));
   RETURN_IF_ERROR(WriteText(manifest.leaves_json, &v1::ManifestPiece::mutable_leaves_json, &out));
   for (const ManifestEntry& entry : manifest.entries) {
     const size_t blocks = with_blocks ? entry.blocks.size() : 0;
@@ -300,8 +300,10 @@ absl::Status ForEachReportPiece(const Report& report,
   using Piece = v1::ReportPiece;
   ItemsToProto(report.missing, &Piece::add_missing, &piece, flush, &status, &size);
   ItemsToProto(report.unexpected, &Piece::add_unexpected, &piece, flush, &status, &size);
-  ItemsToProto(report.shape_mismatches, &Piece::add_shape_mismatches, &piece, flush, &status, &size);
-  ItemsToProto(report.dtype_mismatches, &Piece::add_dtype_mismatches, &piece, flush, &status, &size);
+  ItemsToProto(report.shape_mismatches, &Piece::add_shape_mismatches, &piece, flush, &status,
+               &size);
+  ItemsToProto(report.dtype_mismatches, &Piece::add_dtype_mismatches, &piece, flush, &status,
+               &size);
   RETURN_IF_ERROR(status);
   piece.set_last(true);
   return fn(piece);

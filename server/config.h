@@ -25,7 +25,7 @@ struct Config {
   std::string data_dir;
   std::vector<std::string> listen;
   TlsFiles tls;
-  bool insecure = false;        // a listener beyond loopback may go without TLS
+  bool insecure = false;  // a listener beyond loopback may go without TLS
   std::string log_level = "info";
   std::chrono::milliseconds grace{10'000};  // for running calls, at the end
   Limits limits;

@@ -37,12 +37,12 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public FrameStream {
   void Serve();
   void End(absl::Status status);
 
-  const Method* method_;           // null: no such method
+  const Method* method_;  // null: no such method
   WorkerPool* pool_;
   const CallObserver* observer_;
   const std::chrono::steady_clock::time_point begun_;
   Call call_;
-  bool started_ = false;           // only touched by OnReadDone, which gRPC serialises
+  bool started_ = false;  // only touched by OnReadDone, which gRPC serialises
   BlockingOps ops_;
 };
 

@@ -25,9 +25,26 @@ constexpr size_t kControlQueue = 4096;
 // Certificates and keys are small; this bounds a wrong file name.
 constexpr uint64_t kPemBytesMax = 1u << 20;
 
-// GetCapabilities alone is served by name, for reflection's list of services; it
-// goes the way of all others.
-class NamedService : public v1::Registry::WithCallbackMethod_GetCapabilities<v1::Registry::Service> {
+// GetCapabilities alone is served by name, for reflection's list of services; the
+// others are marked generic and so come to Frontend::CreateReactor.
+using Stub = v1::Registry;
+using Generic0 = Stub::WithCallbackMethod_GetCapabilities<Stub::Service>;
+using Generic1 = Stub::WithGenericMethod_Push<Generic0>;
+using Generic2 = Stub::WithGenericMethod_Pull<Generic1>;
+using Generic3 = Stub::WithGenericMethod_Convert<Generic2>;
+using Generic4 = Stub::WithGenericMethod_Inspect<Generic3>;
+using Generic5 = Stub::WithGenericMethod_Validate<Generic4>;
+using Generic6 = Stub::WithGenericMethod_BindSchema<Generic5>;
+using Generic7 = Stub::WithGenericMethod_UnbindSchema<Generic6>;
+using Generic8 = Stub::WithGenericMethod_GetSchema<Generic7>;
+using Generic9 = Stub::WithGenericMethod_ListModels<Generic8>;
+using Generic10 = Stub::WithGenericMethod_GetModel<Generic9>;
+using Generic11 = Stub::WithGenericMethod_ListVersions<Generic10>;
+using Generic12 = Stub::WithGenericMethod_GetVersion<Generic11>;
+using Generic13 = Stub::WithGenericMethod_ListEntries<Generic12>;
+using Generic14 = Stub::WithGenericMethod_SetAlias<Generic13>;
+using Generic15 = Stub::WithGenericMethod_DeleteAlias<Generic14>;
+class NamedService : public Generic15 {
  public:
   explicit NamedService(const MethodTable* methods) : methods_(methods) {}
   grpc::ServerUnaryReactor* GetCapabilities(grpc::CallbackServerContext* context,
@@ -42,7 +59,9 @@ class NamedService : public v1::Registry::WithCallbackMethod_GetCapabilities<v1:
 class OneMessage : public FrameStream {
  public:
   explicit OneMessage(Frame request) : request_(std::move(request)) {}
-  absl::StatusOr<std::optional<Frame>> Read() override { return std::exchange(request_, std::nullopt); }
+  absl::StatusOr<std::optional<Frame>> Read() override {
+    return std::exchange(request_, std::nullopt);
+  }
   absl::Status Write(Frame frame) override {
     response_ = std::move(frame);
     return absl::OkStatus();

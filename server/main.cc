@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "server/authorizer.h"
 #include "server/config.h"
 #include "server/grpc_frontend.h"
@@ -54,15 +55,22 @@ void SetUpLog(const std::string& level) {
   spdlog::set_default_logger(std::move(log));
 }
 
+// A value of the log line: printable, in quotes.
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat("\"", absl::StrReplaceAll(Printable(text), {{"\"", "\\\""}}), "\"");
+}
+
+// One line per call. What is no fault of the caller's is an error.
 void LogCall(const Call& call, const absl::Status& status, std::chrono::nanoseconds took) {
-  const std::string line = absl::StrCat(
-      "call method=", Printable(call.method), " principal=\"", Printable(call.principal),
-      "\" peer=", call.peer, " subject=\"", Printable(call.subject),
-      "\" code=", absl::StatusCodeToString(status.code()),
-      status.ok() ? "" : absl::StrCat(" reason=", ReasonName(GetReason(status))),
-      " in=", call.bytes_in, " out=", call.bytes_out, " ms=",
-      std::chrono::duration_cast<std::chrono::milliseconds>(took).count(),
-      status.ok() ? "" : absl::StrCat(" message=\"", Printable(status.message().substr(0, 1000)), "\""));
+  std::string line =
+      absl::StrCat("call method=", Printable(call.method), " principal=", Quoted(call.principal),
+                   " peer=", call.peer, " subject=", Quoted(call.subject),
+                   " code=", absl::StatusCodeToString(status.code()), " in=", call.bytes_in,
+                   " out=", call.bytes_out,
+                   " ms=", std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+  const Reason reason = GetReason(status);
+  if (reason != Reason::kNone) absl::StrAppend(&line, " reason=", ReasonName(reason));
+  if (!status.ok()) absl::StrAppend(&line, " message=", Quoted(status.message().substr(0, 1000)));
   const bool ours = absl::IsInternal(status) || absl::IsDataLoss(status);
   spdlog::log(ours ? spdlog::level::err : spdlog::level::info, "{}", line);
 }
@@ -76,9 +84,9 @@ absl::Status Serve(const Config& config, const sigset_t& stop_signals) {
   const Services services{catalog.get(), engine->blobs(), &authorizer, config.limits,
                           config.data_dir + "/tmp"};
   const MethodTable methods = MakeMethodTable(services);
-  ASSIGN_OR_RETURN(const std::unique_ptr<GrpcFrontend> frontend,
-                   GrpcFrontend::Start({config.listen, config.tls, config.limits}, &methods,
-                                       LogCall));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<GrpcFrontend> frontend,
+      GrpcFrontend::Start({config.listen, config.tls, config.limits}, &methods, LogCall));
   for (const std::string& address : frontend->addresses()) {
     std::cout << "listening on " << address << std::endl;
   }

@@ -17,7 +17,7 @@ struct Services {
   BlobStore* blobs = nullptr;        // Must outlive this.
   Authorizer* authorizer = nullptr;  // Must outlive this.
   Limits limits;
-  std::string spool_dir;             // for raw streams that need random access
+  std::string spool_dir;  // for raw streams that need random access
 };
 
 }  // namespace ballast

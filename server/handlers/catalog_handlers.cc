@@ -18,8 +18,7 @@ namespace {
 constexpr size_t kPageBytes = 2u << 20;
 
 size_t PageSize(uint32_t asked, const Limits& limits) {
-  return asked == 0 ? limits.page_entries_max
-                    : std::min<uint64_t>(asked, limits.page_entries_max);
+  return asked == 0 ? limits.page_entries_max : std::min<uint64_t>(asked, limits.page_entries_max);
 }
 
 void ModelToProto(const ModelInfo& model, v1::Model* out) {
@@ -35,10 +34,10 @@ absl::Status ListModels(const Services& services, Call* call, const v1::ListMode
   call->subject = request.prefix().substr(0, 255);
   RETURN_IF_ERROR(CheckModelPrefix(request.prefix()), "list models");
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kList, request.prefix()));
-  ASSIGN_OR_RETURN(const ModelPage page,
-                   services.catalog->ListModels(request.prefix(),
-                                                PageSize(request.page_size(), services.limits),
-                                                request.page_token()));
+  ASSIGN_OR_RETURN(
+      const ModelPage page,
+      services.catalog->ListModels(request.prefix(), PageSize(request.page_size(), services.limits),
+                                   request.page_token()));
   for (const ModelInfo& model : page.models) ModelToProto(model, response->add_models());
   response->set_next_page_token(page.next_page_token);
   return absl::OkStatus();
@@ -60,10 +59,10 @@ absl::Status ListVersions(const Services& services, Call* call,
   call->subject = request.model().substr(0, 255);
   RETURN_IF_ERROR(CheckModelName(request.model()));
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kRead, request.model()));
-  ASSIGN_OR_RETURN(const VersionPage page,
-                   services.catalog->ListVersions(request.model(),
-                                                  PageSize(request.page_size(), services.limits),
-                                                  request.page_token()));
+  ASSIGN_OR_RETURN(
+      const VersionPage page,
+      services.catalog->ListVersions(
+          request.model(), PageSize(request.page_size(), services.limits), request.page_token()));
   for (const VersionInfo& version : page.versions) {
     VersionToProto(version, response->add_versions());
   }
@@ -89,8 +88,7 @@ absl::Status GetVersion(const Services& services, Call* call, const v1::GetVersi
 
 // A page token is the position of the next entry; a version never changes.
 absl::Status ListEntries(const Services& services, Call* call,
-                         const v1::ListEntriesRequest& request,
-                         v1::ListEntriesResponse* response) {
+                         const v1::ListEntriesRequest& request, v1::ListEntriesResponse* response) {
   uint64_t begin = 0;
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &begin)) {
     return MalformedError("list entries: page token is not one of this call");
@@ -149,8 +147,7 @@ bool CanRead(Format format) {
          format == Format::kPyTorch || format == Format::kSafetensors;
 }
 
-absl::Status GetCapabilities(const Services& services, Call*,
-                             const v1::GetCapabilitiesRequest&,
+absl::Status GetCapabilities(const Services& services, Call*, const v1::GetCapabilitiesRequest&,
                              v1::GetCapabilitiesResponse* response) {
   response->set_server_version(kVersion);
   for (const Format format : AllFormats()) {

@@ -19,8 +19,7 @@ absl::Status ServeConvert(const Services& services, Call* call, FrameStream* str
   call->subject = first.header().to().substr(0, 40);
   ASSIGN_OR_RETURN(const Format from, wire::FormatFromWire(first.header().from()), "convert");
   ASSIGN_OR_RETURN(const Format to, wire::FormatFromWire(first.header().to()), "convert");
-  UploadStream file(stream, v1::ConvertRequest::kFileFieldNumber, &EndOf<v1::ConvertRequest>,
-                    call);
+  UploadStream file(stream, v1::ConvertRequest::kFileFieldNumber, &EndOf<v1::ConvertRequest>, call);
   ASSIGN_OR_RETURN(const Conversion conversion,
                    PlanConversion(services, call->principal, &file, from, to,
                                   wire::RulesFromProto(first.header().rules())));
@@ -61,8 +60,8 @@ absl::StatusOr<std::string> InspectUpload(const Services& services, Call* call,
   ASSIGN_OR_RETURN(const Format format, wire::FormatFromWire(header.format()), "inspect");
   UploadStream file(stream, v1::InspectRequest::kFileFieldNumber, &EndOf<v1::InspectRequest>, call);
   ASSIGN_OR_RETURN(const SpooledDict source, SpoolAndRead(services, &file, format));
-  const std::unique_ptr<TensorSource> tensors = MakeFileTensorSource(
-      source.spool.get(), &source.dict, services.spool_dir, services.limits);
+  const std::unique_ptr<TensorSource> tensors =
+      MakeFileTensorSource(source.spool.get(), &source.dict, services.spool_dir, services.limits);
   return InspectJson(source.dict, header.digests() ? tensors.get() : nullptr);
 }
 
@@ -80,14 +79,12 @@ absl::Status ServeInspect(const Services& services, Call* call, FrameStream* str
 }  // namespace
 
 void AddFileMethods(const Services& services, MethodTable* table) {
-  (*table)["Convert"] = {[&services](Call* call, FrameStream* stream) {
-                           return ServeConvert(services, call, stream);
-                         },
-                         true};
-  (*table)["Inspect"] = {[&services](Call* call, FrameStream* stream) {
-                           return ServeInspect(services, call, stream);
-                         },
-                         true};
+  (*table)["Convert"] = {
+      [&services](Call* call, FrameStream* stream) { return ServeConvert(services, call, stream); },
+      true};
+  (*table)["Inspect"] = {
+      [&services](Call* call, FrameStream* stream) { return ServeInspect(services, call, stream); },
+      true};
 }
 
 }  // namespace ballast

@@ -68,10 +68,9 @@ absl::Status ServePull(const Services& services, Call* call, FrameStream* stream
 }  // namespace
 
 void AddPullMethods(const Services& services, MethodTable* table) {
-  (*table)["Pull"] = {[&services](Call* call, FrameStream* stream) {
-                        return ServePull(services, call, stream);
-                      },
-                      true};
+  (*table)["Pull"] = {
+      [&services](Call* call, FrameStream* stream) { return ServePull(services, call, stream); },
+      true};
 }
 
 }  // namespace ballast

@@ -39,8 +39,8 @@ class PushCall {
     call_->subject = header_.model().substr(0, 255);
     std::string schema;
     RETURN_IF_ERROR(ReadSchema(&schema));
-    ASSIGN_OR_RETURN(push_, Push::Begin(services_, call_->principal,
-                                        OptionsOf(header_, std::move(schema))));
+    ASSIGN_OR_RETURN(
+        push_, Push::Begin(services_, call_->principal, OptionsOf(header_, std::move(schema))));
     if (push_->repeated()) return Committed(*push_->repeated(), true);
     const absl::Status taken = file_ ? TakeFile() : TakeManifest();
     if (GetReason(taken) == Reason::kSchemaMismatch) RETURN_IF_ERROR(Refused());

@@ -75,8 +75,8 @@ absl::Status ServeValidate(const Services& services, Call* call, FrameStream* st
   const bool schema_given = !input.schema_json.empty() || !header.schema_reference().empty();
   const GateOptions options{std::move(input.schema_json), header.schema_reference(),
                             !header.non_strict()};
-  ASSIGN_OR_RETURN(Gate gate, Gate::Open(services, call->principal,
-                                         schema_given ? "" : model, options));
+  ASSIGN_OR_RETURN(Gate gate,
+                   Gate::Open(services, call->principal, schema_given ? "" : model, options));
   if (gate.open()) {
     return absl::NotFoundError(
         model.empty() ? "validate: no schema was given"

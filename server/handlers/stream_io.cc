@@ -42,12 +42,14 @@ absl::StatusOr<size_t> UploadStream::Read(absl::Span<char> out) {
 
 absl::Status UploadStream::Fill() {
   ASSIGN_OR_RETURN(const std::optional<Frame> frame, stream_->Read());
-  if (!frame) return TruncatedError("file: the stream ended after ", received_, " bytes without `end`");
+  if (!frame)
+    return TruncatedError("file: the stream ended after ", received_, " bytes without `end`");
   ASSIGN_OR_RETURN(const std::optional<DataFrame> data, DecodeData(*frame, {data_field_}));
   if (data) return Take(*data);
   ASSIGN_OR_RETURN(const std::optional<uint64_t> end, end_of_(*frame));
   if (end) return End(*end);
-  return MalformedError("file: after ", received_, " bytes came another message, want data or `end`");
+  return MalformedError("file: after ", received_,
+                        " bytes came another message, want data or `end`");
 }
 
 absl::Status UploadStream::Take(const DataFrame& data) {

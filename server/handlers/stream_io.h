@@ -59,7 +59,7 @@ class UploadStream : public ByteStream {
   FrameStream* stream_;  // Must outlive this.
   const int data_field_;
   const EndDecoder end_of_;
-  Call* call_;           // Must outlive this.
+  Call* call_;  // Must outlive this.
   std::vector<Chunk> chunks_;
   size_t index_ = 0;
   size_t offset_ = 0;
@@ -79,7 +79,7 @@ class DownloadSink : public ByteSink {
  private:
   FrameStream* stream_;  // Must outlive this.
   const int data_field_;
-  Call* call_;           // Must outlive this.
+  Call* call_;  // Must outlive this.
   std::string buffer_;
   uint64_t position_ = 0;
 };

@@ -12,9 +12,8 @@ namespace ballast {
 absl::StatusOr<SpooledDict> SpoolAndRead(const Services& services, ByteStream* file,
                                          Format format) {
   SpooledDict out;
-  ASSIGN_OR_RETURN(out.spool,
-                   SpoolFile::Create(services.spool_dir, services.limits.spool_bytes_max,
-                                     "limits.spool_bytes_max"));
+  ASSIGN_OR_RETURN(out.spool, SpoolFile::Create(services.spool_dir, services.limits.spool_bytes_max,
+                                                "limits.spool_bytes_max"));
   std::string buffer(kBlockBytes, '\0');
   while (true) {
     ASSIGN_OR_RETURN(const size_t n, file->Read(absl::MakeSpan(buffer)));
@@ -46,9 +45,8 @@ absl::StatusOr<Conversion> PlanConversion(const Services& services, absl::string
 
 absl::Status WriteConversion(const Services& services, const Conversion& conversion,
                              ByteSink* sink) {
-  const std::unique_ptr<TensorSource> tensors =
-      MakeFileTensorSource(conversion.source.spool.get(), &conversion.source.dict,
-                           services.spool_dir, services.limits);
+  const std::unique_ptr<TensorSource> tensors = MakeFileTensorSource(
+      conversion.source.spool.get(), &conversion.source.dict, services.spool_dir, services.limits);
   return WriteLayout(conversion.layout, tensors.get(), sink);
 }
 

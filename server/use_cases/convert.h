@@ -23,8 +23,7 @@ struct SpooledDict {
 };
 
 // Errors: as ReadStateDict and VerifyStorages; ResourceExhausted  limits.spool_bytes_max.
-absl::StatusOr<SpooledDict> SpoolAndRead(const Services& services, ByteStream* file,
-                                         Format format);
+absl::StatusOr<SpooledDict> SpoolAndRead(const Services& services, ByteStream* file, Format format);
 
 struct Conversion {
   SpooledDict source;

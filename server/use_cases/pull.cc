@@ -64,7 +64,8 @@ absl::Status Pull::LayOut(const Services& services, const PullOptions& options) 
 }
 
 absl::Status Pull::SeekTo(const PullOptions& options) {
-  if (!options.layout_digest.empty() && options.layout_digest != std::string(layout_digest_.View())) {
+  if (!options.layout_digest.empty() &&
+      options.layout_digest != std::string(layout_digest_.View())) {
     return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kConflict,
                      absl::StrCat("pull: layout is ", layout_digest_.Hex(),
                                   ", which is not the one that was begun; start again"));
@@ -97,8 +98,7 @@ absl::StatusOr<PullPiece> Pull::Next() {
   while (size < kDataMessageBytes && reader_->position() < end_) {
     const Extent* extent = reader_->extent();
     const uint64_t extent_offset = reader_->extent_offset();
-    ASSIGN_OR_RETURN(Chunk chunk,
-                     reader_->Next(std::min(kBlockBytes, end_ - reader_->position())));
+    ASSIGN_OR_RETURN(Chunk chunk, reader_->Next(std::min(kBlockBytes, end_ - reader_->position())));
     const uint32_t crc = CrcOf(*extent, extent_offset, chunk.bytes);
     piece.crc32 = size == 0 ? crc : Crc32Combine(piece.crc32, crc, chunk.bytes.size());
     size += chunk.bytes.size();

@@ -25,8 +25,8 @@ struct PullOptions {
   KeyRuleOptions rules;
   bool with_optimizer = false;
   uint64_t offset_bytes = 0;
-  uint64_t length_bytes = 0;         // 0: to the end
-  std::string layout_digest;         // 32 bytes, or ""
+  uint64_t length_bytes = 0;  // 0: to the end
+  std::string layout_digest;  // 32 bytes, or ""
 };
 
 // Consecutive bytes of the virtual file, with their CRC-32.

@@ -35,8 +35,8 @@ absl::StatusOr<uint64_t> ResolveParent(Catalog* catalog, const PushOptions& opti
   if (options.parent.empty()) return 0;
   ASSIGN_OR_RETURN(const Reference parent, ParseReference(options.parent), "parent");
   if (parent.model != options.model) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "push: parent is a version of ", parent.model, ", want one of ", options.model));
+    return absl::FailedPreconditionError(absl::StrCat("push: parent is a version of ", parent.model,
+                                                      ", want one of ", options.model));
   }
   ASSIGN_OR_RETURN(const VersionInfo version, catalog->GetVersion(parent), "parent");
   return version.version;

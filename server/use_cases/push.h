@@ -83,7 +83,7 @@ class Push {
   struct Wanted {
     uint64_t size_bytes = 0;
     uint32_t crc32 = 0;
-    uint32_t entry = 0;        // where it appears first, for messages
+    uint32_t entry = 0;  // where it appears first, for messages
     uint64_t block = 0;
   };
 
@@ -118,12 +118,11 @@ class Push {
 
   // The manifest way.
   absl::flat_hash_map<Digest, uint64_t> numbers_;
-  std::vector<Digest> digests_;   // by number
-  std::vector<Wanted> wanted_;    // by number
+  std::vector<Digest> digests_;  // by number
+  std::vector<Wanted> wanted_;   // by number
   std::vector<uint64_t> needed_;
-  uint64_t arrived_ = 0;          // of needed_
-  std::string buffer_;            // the block that is being received
-
+  uint64_t arrived_ = 0;  // of needed_
+  std::string buffer_;    // the block that is being received
 };
 
 }  // namespace ballast

@@ -93,13 +93,14 @@ absl::Status Push::ReadForward(ByteStream* file, Format format, const KeyRules& 
     ASSIGN_OR_RETURN(std::optional<TensorSpec> spec, reader->Next());
     if (!spec) break;
     KeyDecision decision = i < decisions.size() ? decisions[i] : rules.Apply(spec->key);
-    position.push_back(decision.keep ? static_cast<uint32_t>(manifest_.entries.size()) : UINT32_MAX);
+    position.push_back(decision.keep ? static_cast<uint32_t>(manifest_.entries.size())
+                                     : UINT32_MAX);
     ManifestEntry entry;
     entry.spec = *std::move(spec);
     if (decision.keep) {
       if (!keys.insert(decision.key).second) {
-        return MalformedError("rename: two keys become ", QuotedKey(decision.key), ", the second is ",
-                              QuotedKey(entry.spec.key));
+        return MalformedError("rename: two keys become ", QuotedKey(decision.key),
+                              ", the second is ", QuotedKey(entry.spec.key));
       }
       entry.spec.key = std::move(decision.key);
       if (reader->known_entries() == nullptr) RETURN_IF_ERROR(gate_->Add(entry.spec));
@@ -176,8 +177,8 @@ absl::Status Push::StoreEntries(const ByteSource& source, const SourceStateDict&
       if (chunk.bytes.size() < want) {
         joined.assign(chunk.bytes.data(), chunk.bytes.size());
         while (joined.size() < want) {
-          ASSIGN_OR_RETURN(chunk, tensors->Read(e, b * kBlockBytes + joined.size(),
-                                                want - joined.size()));
+          ASSIGN_OR_RETURN(chunk,
+                           tensors->Read(e, b * kBlockBytes + joined.size(), want - joined.size()));
           joined.append(chunk.bytes.data(), chunk.bytes.size());
         }
         chunk = Chunk{joined, nullptr};

@@ -5,8 +5,7 @@
 
 namespace ballast {
 
-absl::StatusOr<Chunk> StoreTensorSource::Read(uint32_t entry, uint64_t offset,
-                                              uint64_t max_bytes) {
+absl::StatusOr<Chunk> StoreTensorSource::Read(uint32_t entry, uint64_t offset, uint64_t max_bytes) {
   const ManifestEntry& tensor = manifest_->entries[entry];
   const uint64_t block = offset / kBlockBytes;
   if (entry != held_entry_ || block != held_block_) {

@@ -10,8 +10,7 @@ uint32_t Crc32(absl::string_view bytes, uint32_t crc) {
 }
 
 uint32_t Crc32Combine(uint32_t crc_a, uint32_t crc_b, uint64_t b_size_bytes) {
-  return static_cast<uint32_t>(
-      crc32_combine64(crc_a, crc_b, static_cast<z_off64_t>(b_size_bytes)));
+  return static_cast<uint32_t>(crc32_combine64(crc_a, crc_b, static_cast<z_off64_t>(b_size_bytes)));
 }
 
 }  // namespace ballast

@@ -34,8 +34,8 @@ absl::Status ReadAtFd(int fd, uint64_t offset, absl::Span<char> out) {
 
 absl::Status WriteAtFd(int fd, uint64_t offset, absl::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = pwrite(fd, bytes.data(), std::min(bytes.size(), kMaxIoBytes),
-                             static_cast<off_t>(offset));
+    const ssize_t n =
+        pwrite(fd, bytes.data(), std::min(bytes.size(), kMaxIoBytes), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus(errno, absl::StrCat("writing at offset ", offset));
     bytes.remove_prefix(static_cast<size_t>(n));
@@ -171,8 +171,8 @@ absl::Status SpoolFile::Write(absl::string_view bytes) {
 
 absl::Status SpoolFile::ReadAt(uint64_t offset, absl::Span<char> out) const {
   if (!InRange(offset, out.size(), size_)) {
-    return TruncatedError("reading ", out.size(), " bytes at offset ", offset, ": input is ",
-                          size_, " bytes long");
+    return TruncatedError("reading ", out.size(), " bytes at offset ", offset, ": input is ", size_,
+                          " bytes long");
   }
   return ReadAtFd(fd_, offset, out);
 }

@@ -18,13 +18,13 @@ inline constexpr uint64_t kDataMessageBytes = 2u << 20;
 
 struct Limits {
   // --- what a file or manifest may hold (memory is spent per entry) ---
-  uint64_t entries_max = 1u << 20;               // tensors in a state dict
-  uint64_t key_bytes_max = 4096;                 // bytes of a key
-  uint64_t dims_max = 64;                        // dimensions of a tensor (torch's own bound)
+  uint64_t entries_max = 1u << 20;                // tensors in a state dict
+  uint64_t key_bytes_max = 4096;                  // bytes of a key
+  uint64_t dims_max = 64;                         // dimensions of a tensor (torch's own bound)
   uint64_t tensor_bytes_max = uint64_t{1} << 40;  // bytes of one tensor
-  uint64_t header_bytes_max = 100'000'000;       // safetensors header (the format's own bound)
-  uint64_t manifest_bytes_max = 512u << 20;      // encoded manifest: 1 Mi entries with long keys
-  uint64_t metadata_bytes_max = 16u << 20;       // _metadata, leaves and source facts together
+  uint64_t header_bytes_max = 100'000'000;        // safetensors header (the format's own bound)
+  uint64_t manifest_bytes_max = 512u << 20;       // encoded manifest: 1 Mi entries with long keys
+  uint64_t metadata_bytes_max = 16u << 20;        // _metadata, leaves and source facts together
 
   // --- the pickle machine ---
   uint64_t pickle_bytes_max = 256u << 20;   // data.pkl; a dict of 1 Mi tensors takes ~150 MiB
@@ -34,7 +34,7 @@ struct Limits {
   uint64_t pickle_depth_max = 1000;             // nesting met when walking the result
 
   // --- zip ---
-  uint64_t zip_records_max = 2u << 20;       // records in the directory
+  uint64_t zip_records_max = 2u << 20;  // records in the directory
   uint64_t zip_directory_bytes_max = 256u << 20;
 
   // --- expansion: bytes made beyond those stored (expanded views, inflated records) ---
@@ -42,21 +42,21 @@ struct Limits {
   uint64_t spool_bytes_max = uint64_t{64} << 30;  // one raw stream kept in a temporary file
 
   // --- schemas and rules ---
-  uint64_t schema_bytes_max = 256u << 20;   // JSON text of a schema
-  uint64_t rename_rules_max = 64;           // --rename rules in one command
-  uint64_t rename_program_max = 10'000;     // RE2 program size of one rule
-  uint64_t globs_max = 256;                 // --include/--exclude patterns
-  uint64_t report_items_max = 100'000;      // items listed in a validation report
+  uint64_t schema_bytes_max = 256u << 20;  // JSON text of a schema
+  uint64_t rename_rules_max = 64;          // --rename rules in one command
+  uint64_t rename_program_max = 10'000;    // RE2 program size of one rule
+  uint64_t globs_max = 256;                // --include/--exclude patterns
+  uint64_t report_items_max = 100'000;     // items listed in a validation report
 
   // --- the server ---
-  uint64_t streams_max = 64;                // data streams served at once; each has a thread
-  uint64_t stream_queue_max = 256;          // data streams waiting for one of those threads
-  uint64_t unary_bytes_max = 4u << 20;      // one request message (gRPC's default)
-  uint64_t page_entries_max = 1000;         // items in one page of a listing
-  uint64_t block_file_bytes = 64u << 20;    // a block file is finished, and durable, at this size
-  uint64_t block_cache_bytes = 32u << 20;   // pinned and recently read blocks
-  uint64_t label_bytes_max = 4096;          // message, and all labels of a version together
-  uint64_t aliases_max = 1000;              // aliases of one model
+  uint64_t streams_max = 64;               // data streams served at once; each has a thread
+  uint64_t stream_queue_max = 256;         // data streams waiting for one of those threads
+  uint64_t unary_bytes_max = 4u << 20;     // one request message (gRPC's default)
+  uint64_t page_entries_max = 1000;        // items in one page of a listing
+  uint64_t block_file_bytes = 64u << 20;   // a block file is finished, and durable, at this size
+  uint64_t block_cache_bytes = 32u << 20;  // pinned and recently read blocks
+  uint64_t label_bytes_max = 4096;         // message, and all labels of a version together
+  uint64_t aliases_max = 1000;             // aliases of one model
 };
 
 // A limit by its name, for the configuration file and the capabilities answer.

@@ -11,8 +11,8 @@ namespace {
 
 constexpr absl::string_view kReasonUrl = "ballast/reason";
 constexpr std::array<absl::string_view, 11> kNames = {
-    "",          "TRUNCATED",   "MALFORMED", "CHECKSUM",  "UNSAFE",          "WRONG_FORMAT",
-    "UNSUPPORTED", "LIMIT",     "AMBIGUOUS", "SCHEMA_MISMATCH", "CONFLICT"};
+    "",      "TRUNCATED", "MALFORMED",       "CHECKSUM", "UNSAFE", "WRONG_FORMAT", "UNSUPPORTED",
+    "LIMIT", "AMBIGUOUS", "SCHEMA_MISMATCH", "CONFLICT"};
 
 }  // namespace
 
@@ -40,9 +40,8 @@ absl::Status MakeError(absl::StatusCode code, Reason reason, absl::string_view m
 absl::Status WithContext(const absl::Status& status, absl::string_view context) {
   if (status.ok()) return status;
   absl::Status out(status.code(), absl::StrCat(context, ": ", status.message()));
-  status.ForEachPayload([&out](absl::string_view url, const absl::Cord& payload) {
-    out.SetPayload(url, payload);
-  });
+  status.ForEachPayload(
+      [&out](absl::string_view url, const absl::Cord& payload) { out.SetPayload(url, payload); });
   return out;
 }
 

@@ -97,20 +97,21 @@ absl::Status ConflictError(const A&... a) {
 
 // RETURN_IF_ERROR(expr)  or  RETURN_IF_ERROR(expr, context): context is
 // anything absl::StrCat takes as one piece, evaluated only on failure.
-#define RETURN_IF_ERROR(...) BALLAST_PICK_2_(__VA_ARGS__, BALLAST_RIE_2_, BALLAST_RIE_1_)(__VA_ARGS__)
+#define RETURN_IF_ERROR(...) \
+  BALLAST_PICK_2_(__VA_ARGS__, BALLAST_RIE_2_, BALLAST_RIE_1_)(__VA_ARGS__)
 // ASSIGN_OR_RETURN(auto x, expr)  or  ASSIGN_OR_RETURN(auto x, expr, context).
 #define ASSIGN_OR_RETURN(...) \
   BALLAST_PICK_3_(__VA_ARGS__, BALLAST_AOR_3_, BALLAST_AOR_2_)(__VA_ARGS__)
 
 #define BALLAST_PICK_2_(a, b, pick, ...) pick
 #define BALLAST_PICK_3_(a, b, c, pick, ...) pick
-#define BALLAST_RIE_1_(expr)                                         \
-  do {                                                               \
+#define BALLAST_RIE_1_(expr)                                                   \
+  do {                                                                         \
     if (absl::Status ballast_s_ = (expr); !ballast_s_.ok()) return ballast_s_; \
   } while (false)
-#define BALLAST_RIE_2_(expr, context)                                \
-  do {                                                               \
-    if (absl::Status ballast_s_ = (expr); !ballast_s_.ok())          \
+#define BALLAST_RIE_2_(expr, context)                                   \
+  do {                                                                  \
+    if (absl::Status ballast_s_ = (expr); !ballast_s_.ok())             \
       return ::ballast::WithContext(ballast_s_, absl::StrCat(context)); \
   } while (false)
 #define BALLAST_CAT_2_(a, b) a##b
@@ -118,12 +119,12 @@ absl::Status ConflictError(const A&... a) {
 #define BALLAST_AOR_2_(lhs, expr) BALLAST_AOR_(BALLAST_CAT_(ballast_or_, __LINE__), lhs, expr, )
 #define BALLAST_AOR_3_(lhs, expr, context) \
   BALLAST_AORC_(BALLAST_CAT_(ballast_or_, __LINE__), lhs, expr, context)
-#define BALLAST_AOR_(tmp, lhs, expr, unused) \
-  auto tmp = (expr);                         \
+#define BALLAST_AOR_(tmp, lhs, expr, unused)     \
+  auto tmp = (expr);                             \
   if (!tmp.ok()) return std::move(tmp).status(); \
   lhs = *std::move(tmp)
-#define BALLAST_AORC_(tmp, lhs, expr, context) \
-  auto tmp = (expr);                           \
+#define BALLAST_AORC_(tmp, lhs, expr, context)                                       \
+  auto tmp = (expr);                                                                 \
   if (!tmp.ok()) return ::ballast::WithContext(tmp.status(), absl::StrCat(context)); \
   lhs = *std::move(tmp)
 

@@ -26,7 +26,7 @@ enum class DType : uint8_t {
   kComplex64 = 9,
   kComplex128 = 10,
   kBool = 11,
-  kQint8 = 12,   // integer representation only; scale and zero point are not kept
+  kQint8 = 12,  // integer representation only; scale and zero point are not kept
   kQuint8 = 13,
   kQint32 = 14,
   kBfloat16 = 15,
@@ -45,9 +45,9 @@ enum class DType : uint8_t {
 
 struct DTypeInfo {
   DType dtype;
-  absl::string_view name;   // "float32"
-  uint32_t bits;            // of one element as the shape counts it: 8, 16, … 128; 6 for float6_*
-  uint32_t swap_bytes;      // width of one component for byte order: 1, 2, 4 or 8
+  absl::string_view name;  // "float32"
+  uint32_t bits;           // of one element as the shape counts it: 8, 16, … 128; 6 for float6_*
+  uint32_t swap_bytes;     // width of one component for byte order: 1, 2, 4 or 8
 };
 
 // Every dtype, in the order of their numbers.

@@ -24,11 +24,11 @@ constexpr std::array kTable = {
     FormatInfo{Format::kTorchScript, "torchscript", "pt"},
     FormatInfo{Format::kPickle, "pickle", "pkl"},
 };
-constexpr std::array kFormats = {
-    Format::kTorchSharp,          Format::kPyTorch,       Format::kSafetensors,
-    Format::kTensors,             Format::kTorchSharpTensor, Format::kTorchSharpOptimizer,
-    Format::kPyTorchLegacy,       Format::kPyTorchTar,    Format::kTorchScript,
-    Format::kPickle};
+constexpr std::array kFormats = {Format::kTorchSharp,       Format::kPyTorch,
+                                 Format::kSafetensors,      Format::kTensors,
+                                 Format::kTorchSharpTensor, Format::kTorchSharpOptimizer,
+                                 Format::kPyTorchLegacy,    Format::kPyTorchTar,
+                                 Format::kTorchScript,      Format::kPickle};
 
 }  // namespace
 

@@ -12,17 +12,17 @@ namespace ballast {
 
 // Stored in manifests: never renumber.
 enum class Format : uint8_t {
-  kUnknown = 0,              // as a request: find out by content
-  kTorchSharp = 1,           // module .dat
-  kPyTorch = 2,              // zip written by torch.save (1.4 and later)
+  kUnknown = 0,     // as a request: find out by content
+  kTorchSharp = 1,  // module .dat
+  kPyTorch = 2,     // zip written by torch.save (1.4 and later)
   kSafetensors = 3,
-  kTensors = 4,              // no container: tensors from memory, one after the other
-  kTorchSharpTensor = 5,     // one bare tensor record
+  kTensors = 4,           // no container: tensors from memory, one after the other
+  kTorchSharpTensor = 5,  // one bare tensor record
   kTorchSharpOptimizer = 6,
-  kPyTorchLegacy = 7,        // stream of pickles and storages (before 1.6)
-  kPyTorchTar = 8,           // before 0.1.10
+  kPyTorchLegacy = 7,  // stream of pickles and storages (before 1.6)
+  kPyTorchTar = 8,     // before 0.1.10
   kTorchScript = 9,
-  kPickle = 10,              // a bare pickle
+  kPickle = 10,  // a bare pickle
 };
 
 // "torchsharp", "pytorch", "safetensors", "tensors", "torchsharp-tensor",

@@ -195,8 +195,8 @@ uint64_t PayloadBytes(const Manifest& manifest) {
 
 absl::Status CheckManifest(const Manifest& manifest, const Limits& limits) {
   if (manifest.entries.size() > limits.entries_max) {
-    return LimitError("manifest: number of entries is ", manifest.entries.size(),
-                      ", want at most ", limits.entries_max, " (entries_max)");
+    return LimitError("manifest: number of entries is ", manifest.entries.size(), ", want at most ",
+                      limits.entries_max, " (entries_max)");
   }
   absl::flat_hash_set<absl::string_view> keys;
   keys.reserve(manifest.entries.size());

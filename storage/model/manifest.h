@@ -47,8 +47,8 @@ using Ties = std::vector<std::vector<uint32_t>>;
 struct Manifest {
   std::vector<ManifestEntry> entries;  // in the order of the source
   Ties ties;
-  Format format = Format::kUnknown;    // what was pushed
-  std::string writer;                  // probable writer of the source, "" if unknown
+  Format format = Format::kUnknown;  // what was pushed
+  std::string writer;                // probable writer of the source, "" if unknown
   // The OrderedDict's `_metadata` as JSON: {"<module prefix>": {"version": n, …}, …}; "" if none.
   std::string metadata_json;
   // Leaves that are not tensors, as JSON [{"path", "type", "value"?}, …]; "" if none.

@@ -87,8 +87,8 @@ absl::Status CheckAliasName(absl::string_view name) {
 }
 
 absl::Status CheckModelPrefix(absl::string_view prefix) {
-  const bool clean = std::all_of(prefix.begin(), prefix.end(),
-                                 [](char c) { return IsNameByte(c) || c == '/'; });
+  const bool clean =
+      std::all_of(prefix.begin(), prefix.end(), [](char c) { return IsNameByte(c) || c == '/'; });
   if (prefix.size() <= kModelBytesMax && clean) return absl::OkStatus();
   return MalformedError("model prefix ", Quoted(prefix),
                         " is not the beginning of a model name (a-z 0-9 . _ - /)");

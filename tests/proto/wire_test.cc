@@ -103,8 +103,11 @@ TEST(Wire, RefusesPiecesThatAreNoManifest) {
        absl::StatusCode::kInvalidArgument, "do not describe whole blocks"},
       {"CRCs of other blocks", [](auto* p) { p->mutable_entries(0)->add_block_crc32s(1); },
        absl::StatusCode::kInvalidArgument, "do not describe whole blocks"},
-      {"a block too few", [](auto* p) { p->mutable_entries(0)->clear_block_digests();
-                                        p->mutable_entries(0)->clear_block_crc32s(); },
+      {"a block too few",
+       [](auto* p) {
+         p->mutable_entries(0)->clear_block_digests();
+         p->mutable_entries(0)->clear_block_crc32s();
+       },
        absl::StatusCode::kInvalidArgument, "number of blocks is 0, want 1"},
       {"duplicate key", [](auto* p) { p->mutable_entries(1)->set_key("scalar"); },
        absl::StatusCode::kInvalidArgument, "key \"scalar\" is there twice"},
@@ -112,8 +115,8 @@ TEST(Wire, RefusesPiecesThatAreNoManifest) {
        absl::StatusCode::kInvalidArgument, "nothing to continue"},
       {"tie of different tensors", [](auto* p) { p->mutable_ties(0)->set_entries(0, 1); },
        absl::StatusCode::kInvalidArgument, "declared tied but differ"},
-      {"unknown format", [](auto* p) { p->set_format("gguf"); },
-       absl::StatusCode::kInvalidArgument, "format is \"gguf\""},
+      {"unknown format", [](auto* p) { p->set_format("gguf"); }, absl::StatusCode::kInvalidArgument,
+       "format is \"gguf\""},
       {"overflowing shape", [](auto* p) { p->mutable_entries(0)->set_shape(0, UINT64_MAX); },
        absl::StatusCode::kResourceExhausted, "more than 2^63-1 elements"},
       {"control character", [](auto* p) { p->mutable_entries(0)->set_key("a\nb"); },
@@ -152,7 +155,8 @@ TEST(Wire, ReportSurvivesTheTrip) {
   report.ok = false;
   report.items_omitted = 5;
   for (int i = 0; i < 20'000; ++i) {
-    report.missing.push_back({absl::StrCat("layer.", i, std::string(60, 'k')), "float32 [2]", "", ""});
+    report.missing.push_back(
+        {absl::StrCat("layer.", i, std::string(60, 'k')), "float32 [2]", "", ""});
   }
   report.unexpected.push_back({"x", "", "float32 [1]", "did you mean \"y\"?"});
   report.shape_mismatches.push_back({"a", "float32 [1]", "float32 [2]", ""});

@@ -75,8 +75,8 @@ class ServerEnd : public FrameStream {
 
 class InProcessCall : public ClientFrameStream {
  public:
-  InProcessCall(const MethodTable* methods, const std::string& method,
-                const std::string& principal, const CutHook& cut)
+  InProcessCall(const MethodTable* methods, const std::string& method, const std::string& principal,
+                const CutHook& cut)
       : method_(method), cut_(cut), thread_([this, methods, principal] {
           ServerEnd end(&wire_);
           Call call;
