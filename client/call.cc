@@ -58,9 +58,9 @@ void IdleWatch::Run() {
 }
 
 // Counts a thread as waiting for the other end.
-class Call::Waiting {
+class ClientCall::Waiting {
  public:
-  Waiting(Call* call, bool counts) : call_(call), counts_(counts) {
+  Waiting(ClientCall* call, bool counts) : call_(call), counts_(counts) {
     call_->watched_.moved_ns = SteadyNanos();
     if (counts_) ++call_->watched_.waiting;
   }
@@ -70,11 +70,11 @@ class Call::Waiting {
   }
 
  private:
-  Call* call_;  // Must outlive this.
+  ClientCall* call_;  // Must outlive this.
   const bool counts_;
 };
 
-Call::Call(std::unique_ptr<ClientFrameStream> stream, const std::vector<CancelToken>& tokens,
+ClientCall::ClientCall(std::unique_ptr<ClientFrameStream> stream, const std::vector<CancelToken>& tokens,
            IdleWatch* watch, std::string peer)
     : stream_(std::move(stream)), tokens_(tokens), watch_(watch), peer_(std::move(peer)) {
   watched_.stream = stream_.get();
@@ -84,32 +84,32 @@ Call::Call(std::unique_ptr<ClientFrameStream> stream, const std::vector<CancelTo
   }
 }
 
-Call::~Call() {
+ClientCall::~ClientCall() {
   registrations_.clear();
   watch_->Remove(&watched_);
 }
 
-absl::Status Call::Send(const google::protobuf::MessageLite& message) {
+absl::Status ClientCall::Send(const google::protobuf::MessageLite& message) {
   const Waiting waiting(this, true);
   return stream_->Write(EncodeMessage(message));
 }
 
-absl::Status Call::SendData(DataFrame data) {
+absl::Status ClientCall::SendData(DataFrame data) {
   const Waiting waiting(this, true);
   return stream_->Write(EncodeData(std::move(data)));
 }
 
-absl::Status Call::WritesDone() {
+absl::Status ClientCall::WritesDone() {
   const Waiting waiting(this, true);
   return stream_->WritesDone();
 }
 
-absl::StatusOr<std::optional<Frame>> Call::Read() {
+absl::StatusOr<std::optional<Frame>> ClientCall::Read() {
   const Waiting waiting(this, !reads_wait_for_us_);
   return stream_->Read();
 }
 
-absl::Status Call::Finish() {
+absl::Status ClientCall::Finish() {
   const Waiting waiting(this, true);
   const absl::Status status = stream_->Finish();
   if (status.ok()) return status;
@@ -124,14 +124,14 @@ absl::Status Call::Finish() {
   return status;
 }
 
-absl::Status Call::Explain(const absl::Status& seen) {
+absl::Status ClientCall::Explain(const absl::Status& seen) {
   if (seen.code() != absl::StatusCode::kCancelled) return Abandon(seen);
   const absl::Status status = Finish();
   if (!status.ok()) return status;
   return absl::UnavailableError(absl::StrCat(peer_, ": the call ended too early"));
 }
 
-absl::Status Call::Abandon(absl::Status why) {
+absl::Status ClientCall::Abandon(absl::Status why) {
   stream_->Cancel();
   return why;
 }

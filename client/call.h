@@ -3,6 +3,8 @@
 #ifndef BALLAST_CLIENT_CALL_H_
 #define BALLAST_CLIENT_CALL_H_
 
+#include <ballast/cancel.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -17,7 +19,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "ballast/cancel.h"
 #include "proto/frame.h"
 #include "proto/frame_stream.h"
 
@@ -53,12 +54,12 @@ class IdleWatch {
 
 // One thread may read while another sends. Errors of Send, SendData, WritesDone and
 // Read say only that the call is over: give them to Explain.
-class Call {
+class ClientCall {
  public:
   // `watch` must outlive this.
-  Call(std::unique_ptr<ClientFrameStream> stream, const std::vector<CancelToken>& tokens,
+  ClientCall(std::unique_ptr<ClientFrameStream> stream, const std::vector<CancelToken>& tokens,
        IdleWatch* watch, std::string peer);
-  ~Call();
+  ~ClientCall();
 
   absl::Status Send(const google::protobuf::MessageLite& message);
   absl::Status SendData(DataFrame data);
@@ -96,7 +97,7 @@ class Call {
 absl::Status BadAnswer(const absl::Status& why);
 
 template <typename Message>
-absl::StatusOr<std::optional<Message>> Call::Receive() {
+absl::StatusOr<std::optional<Message>> ClientCall::Receive() {
   auto frame = Read();
   if (!frame.ok()) return frame.status();
   if (!frame->has_value()) return std::nullopt;

@@ -1,4 +1,4 @@
-#include "ballast/cancel.h"
+#include <ballast/cancel.h>
 
 #include <atomic>
 #include <map>

@@ -48,14 +48,14 @@ absl::Status Connection::Unary(absl::string_view method,
   }
 }
 
-std::unique_ptr<Call> Connection::Open(absl::string_view method, const CancelToken& cancel,
+std::unique_ptr<ClientCall> Connection::Open(absl::string_view method, const CancelToken& cancel,
                                        absl::Time deadline) {
-  return std::make_unique<Call>(transport_->Open(method, deadline),
+  return std::make_unique<ClientCall>(transport_->Open(method, deadline),
                                 std::vector<CancelToken>{options_.cancel, cancel}, &idle_watch_,
                                 transport_->peer());
 }
 
-std::unique_ptr<Call> Connection::OpenControl(absl::string_view method) {
+std::unique_ptr<ClientCall> Connection::OpenControl(absl::string_view method) {
   return Open(method, options_.cancel, absl::Now() + options_.control_timeout);
 }
 

@@ -3,13 +3,14 @@
 #ifndef BALLAST_CLIENT_CONNECTION_H_
 #define BALLAST_CLIENT_CONNECTION_H_
 
+#include <ballast/client.h>
+
 #include <memory>
 #include <mutex>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "ballast/client.h"
 #include "client/call.h"
 #include "client/transport.h"
 
@@ -27,10 +28,10 @@ class Connection {
   absl::Status Unary(absl::string_view method, const google::protobuf::MessageLite& request,
                      google::protobuf::MessageLite* response);
   // A stream for an operation that ends at `deadline`.
-  std::unique_ptr<Call> Open(absl::string_view method, const CancelToken& cancel,
+  std::unique_ptr<ClientCall> Open(absl::string_view method, const CancelToken& cancel,
                              absl::Time deadline);
   // A stream that moves little: it ends by control_timeout.
-  std::unique_ptr<Call> OpenControl(absl::string_view method);
+  std::unique_ptr<ClientCall> OpenControl(absl::string_view method);
 
   // Whether attempt number `attempt` (0, 1 …) that ended with `status` is followed by
   // another one; waits the back-off before it says yes.

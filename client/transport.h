@@ -2,6 +2,8 @@
 #ifndef BALLAST_CLIENT_TRANSPORT_H_
 #define BALLAST_CLIENT_TRANSPORT_H_
 
+#include <ballast/client.h>
+
 #include <memory>
 #include <string>
 
@@ -9,7 +11,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "ballast/client.h"
 #include "proto/frame_stream.h"
 
 namespace google::protobuf {

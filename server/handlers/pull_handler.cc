@@ -6,8 +6,8 @@
 namespace ballast {
 namespace {
 
-absl::StatusOr<PullOptions> OptionsOf(const v1::PullRequest& request) {
-  PullOptions options;
+absl::StatusOr<PullParameters> OptionsOf(const v1::PullRequest& request) {
+  PullParameters options;
   options.reference = request.reference();
   ASSIGN_OR_RETURN(options.format, wire::FormatFromWire(request.format()), "pull");
   options.rules = wire::RulesFromProto(request.rules());
@@ -55,7 +55,7 @@ absl::Status SendData(Pull* pull, Call* call, FrameStream* stream) {
 absl::Status ServePull(const Services& services, Call* call, FrameStream* stream) {
   ASSIGN_OR_RETURN(const v1::PullRequest request, ReadMessage<v1::PullRequest>(stream));
   call->subject = request.reference().substr(0, 400);
-  ASSIGN_OR_RETURN(const PullOptions options, OptionsOf(request));
+  ASSIGN_OR_RETURN(const PullParameters options, OptionsOf(request));
   ASSIGN_OR_RETURN(const std::unique_ptr<Pull> pull,
                    Pull::Open(services, call->principal, options));
   RETURN_IF_ERROR(SendHeader(*pull, stream));

@@ -14,8 +14,8 @@ constexpr uint64_t kProgressBytes = 16u << 20;
 constexpr int kBlockField = v1::PushRequest::kBlockFieldNumber;
 constexpr int kFileField = v1::PushRequest::kFileFieldNumber;
 
-PushOptions OptionsOf(const v1::PushHeader& header, std::string schema_json) {
-  PushOptions options;
+PushParameters OptionsOf(const v1::PushHeader& header, std::string schema_json) {
+  PushParameters options;
   options.model = header.model();
   options.request_id = header.request_id();
   options.message = header.message();

@@ -30,7 +30,7 @@ Format DefaultFormat(const Manifest& manifest) {
 
 absl::StatusOr<std::unique_ptr<Pull>> Pull::Open(const Services& services,
                                                  absl::string_view principal,
-                                                 const PullOptions& options) {
+                                                 const PullParameters& options) {
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(options.reference));
   RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kRead, reference.model));
   std::unique_ptr<Pull> pull(new Pull);
@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<Pull>> Pull::Open(const Services& services,
   return pull;
 }
 
-absl::Status Pull::LayOut(const Services& services, const PullOptions& options) {
+absl::Status Pull::LayOut(const Services& services, const PullParameters& options) {
   const size_t all = manifest_.entries.size();
   if (!options.with_optimizer) KeepWeights(&manifest_);
   if (const size_t left_out = all - manifest_.entries.size(); left_out > 0) {
@@ -63,7 +63,7 @@ absl::Status Pull::LayOut(const Services& services, const PullOptions& options) 
   return absl::OkStatus();
 }
 
-absl::Status Pull::SeekTo(const PullOptions& options) {
+absl::Status Pull::SeekTo(const PullParameters& options) {
   if (!options.layout_digest.empty() &&
       options.layout_digest != std::string(layout_digest_.View())) {
     return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kConflict,

@@ -19,7 +19,7 @@
 
 namespace ballast {
 
-struct PullOptions {
+struct PullParameters {
   std::string reference;
   Format format = Format::kUnknown;  // as pushed if that can be written, else safetensors
   KeyRuleOptions rules;
@@ -44,7 +44,7 @@ class Pull {
   //         FailedPrecondition/CONFLICT  another layout than layout_digest.
   static absl::StatusOr<std::unique_ptr<Pull>> Open(const Services& services,
                                                     absl::string_view principal,
-                                                    const PullOptions& options);
+                                                    const PullParameters& options);
 
   const VersionInfo& version() const { return version_; }
   const Manifest& manifest() const { return manifest_; }  // of what is pulled
@@ -58,8 +58,8 @@ class Pull {
 
  private:
   Pull() = default;
-  absl::Status LayOut(const Services& services, const PullOptions& options);
-  absl::Status SeekTo(const PullOptions& options);
+  absl::Status LayOut(const Services& services, const PullParameters& options);
+  absl::Status SeekTo(const PullParameters& options);
   uint32_t CrcOf(const Extent& extent, uint64_t extent_offset, absl::string_view bytes) const;
 
   VersionInfo version_;

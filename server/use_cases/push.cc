@@ -22,7 +22,7 @@ absl::Status CheckRequestId(absl::string_view id) {
                         "\", want 1 to 64 printable ASCII bytes");
 }
 
-absl::Status CheckLabels(const PushOptions& options, const Limits& limits) {
+absl::Status CheckLabels(const PushParameters& options, const Limits& limits) {
   uint64_t bytes = options.message.size();
   for (const auto& [key, value] : options.labels) bytes += key.size() + value.size();
   if (bytes <= limits.label_bytes_max) return absl::OkStatus();
@@ -31,7 +31,7 @@ absl::Status CheckLabels(const PushOptions& options, const Limits& limits) {
 }
 
 // Version number of a parent reference; 0 for none.
-absl::StatusOr<uint64_t> ResolveParent(Catalog* catalog, const PushOptions& options) {
+absl::StatusOr<uint64_t> ResolveParent(Catalog* catalog, const PushParameters& options) {
   if (options.parent.empty()) return 0;
   ASSIGN_OR_RETURN(const Reference parent, ParseReference(options.parent), "parent");
   if (parent.model != options.model) {
@@ -46,7 +46,7 @@ absl::StatusOr<uint64_t> ResolveParent(Catalog* catalog, const PushOptions& opti
 
 absl::StatusOr<std::unique_ptr<Push>> Push::Begin(const Services& services,
                                                   absl::string_view principal,
-                                                  PushOptions options) {
+                                                  PushParameters options) {
   RETURN_IF_ERROR(CheckModelName(options.model), "push");
   RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kPush, options.model));
   RETURN_IF_ERROR(CheckRequestId(options.request_id));

@@ -28,7 +28,7 @@
 
 namespace ballast {
 
-struct PushOptions {
+struct PushParameters {
   std::string model;
   std::string request_id;
   std::string message;
@@ -45,7 +45,7 @@ class Push {
   //         NotFound  parent or schema reference. PermissionDenied.
   static absl::StatusOr<std::unique_ptr<Push>> Begin(const Services& services,
                                                      absl::string_view principal,
-                                                     PushOptions options);
+                                                     PushParameters options);
 
   // The version that an earlier call with this request id made: nothing is left to do.
   const std::optional<VersionInfo>& repeated() const { return repeated_; }
@@ -87,7 +87,7 @@ class Push {
     uint64_t block = 0;
   };
 
-  Push(const Services& services, absl::string_view principal, PushOptions options)
+  Push(const Services& services, absl::string_view principal, PushParameters options)
       : services_(services), principal_(principal), options_(std::move(options)) {}
   absl::Status Open();
   absl::Status CollectBlocks();
@@ -107,7 +107,7 @@ class Push {
 
   const Services& services_;  // Must outlive this.
   const std::string principal_;
-  const PushOptions options_;
+  const PushParameters options_;
   uint64_t parent_ = 0;
   std::optional<Gate> gate_;
   std::optional<VersionInfo> repeated_;

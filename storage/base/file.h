@@ -65,6 +65,8 @@ class AtomicFile : public ByteSink {
   void StartWriteback(uint64_t offset, uint64_t size_bytes);
   absl::Status Commit();
   uint64_t size_bytes() const { return size_; }
+  // Where the bytes are before Commit; for reading them back.
+  const std::string& temp_path() const { return temp_path_; }
 
  private:
   AtomicFile(int fd, std::string temp_path, std::string path, bool overwrite)

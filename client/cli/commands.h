@@ -1,0 +1,32 @@
+// The commands, one file each.
+#ifndef BALLAST_CLIENT_CLI_COMMANDS_H_
+#define BALLAST_CLIENT_CLI_COMMANDS_H_
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "client/cli/session.h"
+
+namespace ballast::cli {
+
+// A command's work, chosen by the parser.
+using Command = std::function<absl::Status()>;
+
+// Each adds its command to `app`; parsing it sets `*chosen`. Session and `chosen` must
+// outlive the app.
+void AddPush(CLI::App* app, Session* session, Command* chosen);
+void AddPull(CLI::App* app, Session* session, Command* chosen);
+void AddConvert(CLI::App* app, Session* session, Command* chosen);
+void AddInspect(CLI::App* app, Session* session, Command* chosen);
+void AddValidate(CLI::App* app, Session* session, Command* chosen);
+void AddSchema(CLI::App* app, Session* session, Command* chosen);
+void AddLs(CLI::App* app, Session* session, Command* chosen);
+void AddVersions(CLI::App* app, Session* session, Command* chosen);
+void AddShow(CLI::App* app, Session* session, Command* chosen);
+void AddAlias(CLI::App* app, Session* session, Command* chosen);
+void AddVersion(CLI::App* app, Session* session, Command* chosen);
+
+}  // namespace ballast::cli
+
+#endif  // BALLAST_CLIENT_CLI_COMMANDS_H_

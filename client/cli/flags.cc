@@ -1,0 +1,83 @@
+#include "client/cli/flags.h"
+
+#include <array>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/input.h"
+#include "client/cli/target.h"
+#include "storage/base/status.h"
+#include "storage/schema/schema.h"
+
+namespace ballast::cli {
+namespace {
+
+constexpr std::array kWritable = {Format::kTorchSharp, Format::kPyTorch, Format::kSafetensors};
+
+absl::Status FormatError(const std::string& flag, const std::string& name,
+                         absl::Span<const Format> formats) {
+  std::vector<absl::string_view> names;
+  for (const Format format : formats) names.push_back(FormatName(format));
+  return UsageError(absl::StrCat(flag, ": is \"", Printable(name), "\", want one of ",
+                                 absl::StrJoin(names, ", ")));
+}
+
+}  // namespace
+
+CLI::Option* AddList(CLI::App* command, const std::string& name, std::vector<std::string>* values,
+                     const std::string& help) {
+  return command->add_option(name, *values, help)->type_size(1)->allow_extra_args(false);
+}
+
+void AddRuleFlags(CLI::App* command, KeyRuleOptions* rules) {
+  command->add_option("--select", rules->select, "only the subtree PATH; its prefix is stripped")
+      ->type_name("PATH");
+  AddList(command, "--include", &rules->include, "only keys that match (* any characters, ? one)")
+      ->type_name("GLOB");
+  AddList(command, "--exclude", &rules->exclude, "no keys that match")->type_name("GLOB");
+  AddList(command, "--rename", &rules->rename,
+          "REGEX=TEXT: a key that matches as a whole becomes TEXT (\\1 …)")
+      ->type_name("RULE");
+}
+
+absl::Status CheckRules(const KeyRuleOptions& rules, const Limits& limits) {
+  return UsageError(KeyRules::Compile(rules, limits).status());
+}
+
+absl::StatusOr<Format> ReadableFormat(const std::string& flag, const std::string& name) {
+  if (name.empty() || name == FormatName(Format::kUnknown)) return Format::kUnknown;
+  const std::optional<Format> format = FormatFromName(name);
+  if (format && *format != Format::kTensors) return *format;
+  std::vector<Format> all = {Format::kUnknown};
+  for (const Format known : AllFormats()) {
+    if (known != Format::kTensors && known != Format::kUnknown) all.push_back(known);
+  }
+  return FormatError(flag, name, all);
+}
+
+absl::StatusOr<Format> WritableFormat(const std::string& flag, const std::string& name) {
+  if (name.empty()) return Format::kUnknown;
+  for (const Format format : kWritable) {
+    if (name == FormatName(format)) return format;
+  }
+  return FormatError(flag, name, kWritable);
+}
+
+absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, const Limits& limits) {
+  SchemaChoice choice;
+  if (argument.empty()) return choice;
+  ASSIGN_OR_RETURN(const Target target, ResolveTarget(argument), "--schema");
+  if (!target.is_file()) {
+    choice.reference = target.text;
+    return choice;
+  }
+  ASSIGN_OR_RETURN(const auto file, OpenInput(target.text, CancelToken(), limits), "--schema");
+  ASSIGN_OR_RETURN(choice.json, ReadSchemaText(*file, limits), "--schema");
+  RETURN_IF_ERROR(UsageError(ParseSchema(choice.json, limits).status()),
+                  absl::StrCat("--schema ", Printable(target.text)));
+  return choice;
+}
+
+}  // namespace ballast::cli

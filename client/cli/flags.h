@@ -1,0 +1,36 @@
+// Flags that several commands have.
+#ifndef BALLAST_CLIENT_CLI_FLAGS_H_
+#define BALLAST_CLIENT_CLI_FLAGS_H_
+
+#include <ballast/client.h>
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace ballast::cli {
+
+// A repeatable option that takes one value each time.
+CLI::Option* AddList(CLI::App* command, const std::string& name, std::vector<std::string>* values,
+                     const std::string& help);
+
+// --select, --include, --exclude, --rename.
+void AddRuleFlags(CLI::App* command, KeyRuleOptions* rules);
+// Errors: usage  a rule that does not compile.
+absl::Status CheckRules(const KeyRuleOptions& rules, const Limits& limits);
+
+// Errors: usage  names what there is. "auto" and "" are kUnknown.
+absl::StatusOr<Format> ReadableFormat(const std::string& flag, const std::string& name);
+// One of those that files can be written in; "" is kUnknown. Errors: usage.
+absl::StatusOr<Format> WritableFormat(const std::string& flag, const std::string& name);
+
+// What --schema FILE|REF names; "" is no schema.
+// Errors: usage  not a schema, not a reference. NotFound.
+absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, const Limits& limits);
+
+}  // namespace ballast::cli
+
+#endif  // BALLAST_CLIENT_CLI_FLAGS_H_

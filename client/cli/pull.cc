@@ -1,0 +1,122 @@
+#include <unistd.h>
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/commands.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/flags.h"
+#include "client/cli/signals.h"
+#include "client/cli/target.h"
+#include "client/cli/text.h"
+#include "storage/base/file.h"
+#include "storage/base/status.h"
+#include "storage/formats/layout.h"
+
+namespace ballast::cli {
+namespace {
+
+struct PullFlags {
+  std::string reference, out, format, schema, verify;
+  bool no_strict = false;
+  PullOptions options;
+};
+
+absl::Status CheckFlags(const Session& session, PullFlags* flags) {
+  PullOptions& options = flags->options;
+  RETURN_IF_ERROR(CheckReference(flags->reference));
+  RETURN_IF_ERROR(CheckRules(options.rules, session.limits()));
+  options.strict = !flags->no_strict;
+  options.verify_sha256 = !flags->verify.empty();
+  if (options.verify_sha256 && flags->verify != "sha256") {
+    return UsageError(absl::StrCat("--verify: is \"", Printable(flags->verify), "\", want sha256"));
+  }
+  if (flags->out == "-" && (options.verify_sha256 || session.json())) {
+    return UsageError(absl::StrCat(options.verify_sha256 ? "--verify" : "--json",
+                                   ": stdout is the file, want -o FILE"));
+  }
+  ASSIGN_OR_RETURN(options.format, WritableFormat("--format", flags->format));
+  ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session.limits()));
+  return absl::OkStatus();
+}
+
+// "resnet.pth" for vision/resnet; fixes version and format, which the name depends on.
+absl::Status ChooseName(Client* client, PullFlags* flags) {
+  ASSIGN_OR_RETURN(const VersionDescription version, client->GetVersion(flags->reference));
+  flags->reference = absl::StrCat(version.model, ":", version.version);
+  Format& format = flags->options.format;
+  if (format == Format::kUnknown) {
+    format = CanWrite(version.format) && version.format != Format::kTensors ? version.format
+                                                                            : Format::kSafetensors;
+  }
+  flags->out = absl::StrCat(version.model.substr(version.model.rfind('/') + 1), ".",
+                            FormatExtension(format));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PullResult> Pull(Client* client, const PullFlags& flags) {
+  if (flags.out == "-") {
+    const std::unique_ptr<ByteSink> sink = SinkToFd(STDOUT_FILENO);
+    return client->PullToSink(flags.reference, sink.get(), flags.options);
+  }
+  const CleanupScope cleanup;
+  return client->PullFile(flags.reference, flags.out, flags.options);
+}
+
+Json ResultJson(const PullResult& result, const std::string& path) {
+  return {{"reference", result.reference},
+          {"model", result.model},
+          {"version", result.version},
+          {"digest", "sha256:" + result.digest.Hex()},
+          {"path", path},
+          {"format", std::string(FormatName(result.format))},
+          {"entries", result.entries},
+          {"bytes", result.bytes},
+          {"warnings", result.warnings}};
+}
+
+absl::Status RunPull(Session* session, PullFlags* flags) {
+  RETURN_IF_ERROR(CheckFlags(*session, flags));
+  ASSIGN_OR_RETURN(Client* const client, session->GetClient());
+  if (flags->out.empty()) RETURN_IF_ERROR(ChooseName(client, flags));
+  Report report;
+  flags->options.refusal = &report;
+  flags->options.control = session->Control();
+  const absl::StatusOr<PullResult> result = Pull(client, *flags);
+  session->EndProgress();
+  const bool to_stdout = flags->out == "-";
+  if (!report.ok && !to_stdout) RETURN_IF_ERROR(session->PrintReport(report));
+  RETURN_IF_ERROR(result.status());
+  session->Warn(result->warnings);
+  if (to_stdout) return absl::OkStatus();
+  if (session->json()) return session->Print(JsonLine(ResultJson(*result, flags->out)));
+  return session->Tell(absl::StrCat(
+      Printable(flags->out), "  ", result->reference, " as ", FormatName(result->format), ", ",
+      Count(result->entries, "entry"), ", ", BytesText(result->bytes)));
+}
+
+}  // namespace
+
+void AddPull(CLI::App* app, Session* session, Command* chosen) {
+  auto flags = std::make_shared<PullFlags>();
+  CLI::App* pull = app->add_subcommand("pull", "write a version to a file, in any format");
+  pull->add_option("REF", flags->reference, "model, model:12, model@alias, model@sha256:…")
+      ->required();
+  pull->add_option("-o,--output", flags->out,
+                   "the file, or - for stdout (default: last part of the name)")
+      ->type_name("FILE");
+  pull->add_option("--format", flags->format,
+                   "torchsharp, pytorch or safetensors (default: as pushed, else safetensors)");
+  pull->add_flag("--force", flags->options.overwrite, "overwrite an existing file");
+  pull->add_flag("--with-optimizer", flags->options.with_optimizer,
+                 "also what is not weights: optimizer state and the like");
+  AddRuleFlags(pull, &flags->options.rules);
+  pull->add_option("--schema", flags->schema, "must be met: a schema file, or a version")
+      ->type_name("FILE|REF");
+  pull->add_flag("--no-strict", flags->no_strict, "allow missing and unexpected entries");
+  pull->add_option("--verify", flags->verify, "sha256: read the file back and compare")
+      ->type_name("HOW");
+  pull->callback([=] { *chosen = [=] { return RunPull(session, flags.get()); }; });
+}
+
+}  // namespace ballast::cli

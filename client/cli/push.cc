@@ -1,0 +1,111 @@
+#include <memory>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/commands.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/flags.h"
+#include "client/cli/input.h"
+#include "client/cli/target.h"
+#include "client/cli/text.h"
+#include "storage/base/status.h"
+#include "storage/model/reference.h"
+
+namespace ballast::cli {
+namespace {
+
+struct PushFlags {
+  std::string file, model, format, schema;
+  std::vector<std::string> labels;
+  bool no_strict = false;
+  PushOptions options;
+};
+
+absl::Status ParseLabels(const std::vector<std::string>& labels,
+                         std::map<std::string, std::string>* out) {
+  for (const std::string& label : labels) {
+    const size_t equals = label.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      return UsageError(absl::StrCat("--label: is \"", Printable(label), "\", want KEY=VALUE"));
+    }
+    if (!out->emplace(label.substr(0, equals), label.substr(equals + 1)).second) {
+      return UsageError(
+          absl::StrCat("--label: \"", Printable(label.substr(0, equals)), "\" is there twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What can be told from the command line alone.
+absl::Status CheckFlags(const Session& session, PushFlags* flags) {
+  PushOptions& options = flags->options;
+  RETURN_IF_ERROR(CheckModel(flags->model));
+  RETURN_IF_ERROR(CheckRules(options.rules, session.limits()));
+  RETURN_IF_ERROR(ParseLabels(flags->labels, &options.labels));
+  if (!options.alias.empty()) RETURN_IF_ERROR(UsageError(CheckAliasName(options.alias)), "--alias");
+  if (!options.parent.empty()) RETURN_IF_ERROR(CheckReference(options.parent), "--parent");
+  options.strict = !flags->no_strict;
+  ASSIGN_OR_RETURN(options.format, ReadableFormat("--format", flags->format));
+  ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session.limits()));
+  return absl::OkStatus();
+}
+
+Json ResultJson(const PushResult& result) {
+  return {{"reference", result.reference},   {"model", result.model},
+          {"version", result.version},       {"digest", "sha256:" + result.digest.Hex()},
+          {"entries", result.entries},       {"bytes", result.bytes},
+          {"bytes_sent", result.bytes_sent}, {"bytes_new", result.bytes_new},
+          {"repeated", result.repeated},     {"warnings", result.warnings}};
+}
+
+absl::StatusOr<PushResult> Push(Session* session, Client* client, const PushFlags& flags) {
+  if (flags.file != "-") return client->PushFile(flags.file, flags.model, flags.options);
+  StdinStream stream(session->cancel());
+  return client->PushStream(&stream, flags.model, flags.options);
+}
+
+absl::Status RunPush(Session* session, PushFlags* flags) {
+  RETURN_IF_ERROR(CheckFlags(*session, flags));
+  ASSIGN_OR_RETURN(Client* const client, session->GetClient());
+  Report report;
+  flags->options.refusal = &report;
+  flags->options.control = session->Control();
+  const absl::StatusOr<PushResult> result = Push(session, client, *flags);
+  session->EndProgress();
+  if (GetReason(result.status()) == Reason::kSchemaMismatch && !report.ok) {
+    RETURN_IF_ERROR(session->PrintReport(report));
+  }
+  RETURN_IF_ERROR(result.status());
+  session->Warn(result->warnings);
+  if (session->json()) return session->Print(JsonLine(ResultJson(*result)));
+  return session->Tell(absl::StrCat(
+      result->reference, "  sha256:", result->digest.Hex(), "  ", Count(result->entries, "entry"),
+      ", ", BytesText(result->bytes), " (", BytesText(result->bytes_sent), " sent, ",
+      BytesText(result->bytes_new), " new)", result->repeated ? ", from an earlier push" : ""));
+}
+
+}  // namespace
+
+void AddPush(CLI::App* app, Session* session, Command* chosen) {
+  auto flags = std::make_shared<PushFlags>();
+  CLI::App* push = app->add_subcommand("push", "store a file as a new version of a model");
+  push->add_option("FILE", flags->file, "file of any format that can be read, or - for stdin")
+      ->required();
+  push->add_option("MODEL", flags->model, "name of the model")->required();
+  push->add_option("--format", flags->format, "what FILE is (default auto: by content)");
+  push->add_option("--schema", flags->schema, "must be met: a schema file, or a version")
+      ->type_name("FILE|REF");
+  push->add_flag("--no-strict", flags->no_strict, "allow missing and unexpected entries");
+  AddRuleFlags(push, &flags->options.rules);
+  push->add_option("--message", flags->options.message, "what a person should know of it");
+  AddList(push, "--label", &flags->labels, "KEY=VALUE")->type_name("LABEL");
+  push->add_option("--parent", flags->options.parent, "version that it came from")
+      ->type_name("REF");
+  push->add_option("--alias", flags->options.alias, "moved to the new version")->type_name("NAME");
+  push->add_option("--request-id", flags->options.request_id,
+                   "the same again gives the first answer again");
+  push->add_flag("--raw", flags->options.raw, "send FILE as it is; the server parses it");
+  push->callback([=] { *chosen = [=] { return RunPush(session, flags.get()); }; });
+}
+
+}  // namespace ballast::cli

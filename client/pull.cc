@@ -1,0 +1,193 @@
+#include <ballast/client.h>
+
+#include <cstring>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "client/client_impl.h"
+#include "client/file_sink.h"
+#include "client/pull_stream.h"
+#include "client/push_source.h"
+#include "storage/base/file.h"
+#include "storage/base/status.h"
+#include "storage/model/reference.h"
+
+namespace ballast {
+namespace {
+
+absl::Status CheckPull(const std::string& reference, const PullOptions& options,
+                       const Limits& limits) {
+  RETURN_IF_ERROR(ParseReference(reference).status());
+  return KeyRules::Compile(options.rules, limits).status();
+}
+
+absl::Status WriteAll(const std::vector<Chunk>& chunks, ByteSink* sink) {
+  for (const Chunk& chunk : chunks) RETURN_IF_ERROR(sink->Write(chunk.bytes));
+  return absl::OkStatus();
+}
+
+absl::Status CompareTensors(const Manifest& want, const Manifest& found) {
+  absl::flat_hash_map<absl::string_view, const ManifestEntry*> by_key;
+  for (const ManifestEntry& entry : found.entries) by_key[entry.spec.key] = &entry;
+  if (by_key.size() != want.entries.size()) {
+    return absl::DataLossError(
+        absl::StrCat("the file has ", by_key.size(), " entries, want ", want.entries.size()));
+  }
+  for (const ManifestEntry& entry : want.entries) {
+    const auto it = by_key.find(entry.spec.key);
+    if (it == by_key.end() || it->second->spec.dtype != entry.spec.dtype ||
+        it->second->spec.shape != entry.spec.shape) {
+      return absl::DataLossError(
+          absl::StrCat(QuotedKey(entry.spec.key), ": is not in the file as it was pushed"));
+    }
+    if (TensorDigest(*it->second) != TensorDigest(entry)) {
+      return absl::DataLossError(
+          absl::StrCat(QuotedKey(entry.spec.key), ": the SHA-256 of its bytes differs"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Reads back what was written, from the disk's side, and compares it with the manifest.
+absl::Status VerifyWritten(const std::string& path, Format format, const Manifest& manifest,
+                           Operation* operation, const Limits& limits) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file, OpenFile(path));
+  absl::StatusOr<std::unique_ptr<PushSource>> source = OpenPushFile(file.get(), format, {}, limits);
+  if (!source.ok()) return absl::DataLossError(source.status().message());
+  const absl::StatusOr<Manifest> found = HashBlocks(**source, operation, Progress::Phase::kVerify);
+  if (found.ok()) return CompareTensors(manifest, *found);
+  if (found.status().code() != absl::StatusCode::kInvalidArgument) return found.status();
+  return absl::DataLossError(found.status().message());
+}
+
+// Fills the caller's memory in order.
+class TensorFiller {
+ public:
+  explicit TensorFiller(const TensorAllocator& allocate) : allocate_(allocate) {}
+
+  absl::Status Allocate(const Manifest& manifest) {
+    for (const ManifestEntry& entry : manifest.entries) {
+      ASSIGN_OR_RETURN(const absl::Span<char> memory, allocate_(entry.spec),
+                       QuotedKey(entry.spec.key));
+      const uint64_t want = CheckedTensorBytes(entry.spec);
+      if (memory.size() != want) {
+        return absl::InvalidArgumentError(absl::StrCat("the allocator gave ", memory.size(),
+                                                       " bytes for ", QuotedKey(entry.spec.key),
+                                                       ", want ", want));
+      }
+      if (want > 0) memory_.push_back(memory);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Fill(const std::vector<Chunk>& chunks) {
+    for (const Chunk& chunk : chunks) {
+      for (absl::string_view bytes = chunk.bytes; !bytes.empty();) {
+        if (next_ == memory_.size()) return absl::DataLossError("more data came than tensors");
+        absl::Span<char>& memory = memory_[next_];
+        const size_t n = std::min(bytes.size(), memory.size());
+        std::memcpy(memory.data(), bytes.data(), n);
+        bytes.remove_prefix(n);
+        memory.remove_prefix(n);
+        if (memory.empty()) ++next_;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckFull() const {
+    if (next_ == memory_.size()) return absl::OkStatus();
+    return absl::DataLossError("less data came than the tensors need");
+  }
+
+ private:
+  const TensorAllocator& allocate_;
+  std::vector<absl::Span<char>> memory_;  // what is left to fill of each
+  size_t next_ = 0;
+};
+
+// Resolves the reference and compares that version with the schema, so that what is
+// pulled afterwards is what was compared.
+absl::StatusOr<std::string> PassSchema(Client* client, const std::string& reference,
+                                       const PullOptions& options) {
+  if (options.schema.empty()) return reference;
+  ASSIGN_OR_RETURN(const VersionDescription version, client->GetVersion(reference));
+  const std::string exact = absl::StrCat(version.model, ":", version.version);
+  ValidateOptions validate;
+  validate.schema = options.schema;
+  validate.strict = options.strict;
+  validate.rules = options.rules;
+  validate.with_optimizer = options.with_optimizer;
+  ASSIGN_OR_RETURN(const Report report, client->Validate(exact, validate));
+  if (!report.ok && options.refusal != nullptr) *options.refusal = report;
+  RETURN_IF_ERROR(ReportToStatus(report));
+  return exact;
+}
+
+}  // namespace
+
+absl::StatusOr<PullResult> Client::PullToSink(const std::string& reference, ByteSink* sink,
+                                              const PullOptions& options) {
+  RETURN_IF_ERROR(CheckPull(reference, options, impl_->connection.limits()));
+  if (options.verify_sha256) {
+    return absl::InvalidArgumentError("verifying SHA-256 reads the file back, want a file");
+  }
+  Operation operation = impl_->Begin(options.control);
+  ASSIGN_OR_RETURN(const std::string exact, PassSchema(this, reference, options));
+  PullHandlers handlers;
+  handlers.data = [&](const std::vector<Chunk>& chunks) { return WriteAll(chunks, sink); };
+  return PullStream(&impl_->connection, &operation, PullRequestOf(exact, options), handlers).Run();
+}
+
+absl::StatusOr<PullResult> Client::PullFile(const std::string& reference, const std::string& path,
+                                            const PullOptions& options) {
+  RETURN_IF_ERROR(CheckPull(reference, options, impl_->connection.limits()));
+  Operation operation = impl_->Begin(options.control);
+  ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file,
+                   AtomicFile::Create(path, options.overwrite));
+  ASSIGN_OR_RETURN(const std::string exact, PassSchema(this, reference, options));
+  v1::PullRequest request = PullRequestOf(exact, options);
+  request.set_with_manifest(options.verify_sha256);
+  WritebackSink sink(file.get());
+  Manifest manifest;
+  PullHandlers handlers;
+  handlers.data = [&](const std::vector<Chunk>& chunks) { return WriteAll(chunks, &sink); };
+  if (options.verify_sha256) {
+    handlers.manifest = [&](const Manifest& m) {
+      manifest = m;
+      return absl::OkStatus();
+    };
+  }
+  ASSIGN_OR_RETURN(PullResult result,
+                   PullStream(&impl_->connection, &operation, std::move(request), handlers).Run());
+  if (options.verify_sha256) {
+    RETURN_IF_ERROR(VerifyWritten(file->temp_path(), result.format, manifest, &operation,
+                                  impl_->connection.limits()),
+                    absl::StrCat("verifying ", Printable(path)));
+  }
+  RETURN_IF_ERROR(operation.Report(Progress::Phase::kReceive, result.bytes, result.bytes));
+  RETURN_IF_ERROR(file->Commit());
+  return result;
+}
+
+absl::StatusOr<PullResult> Client::PullTensors(const std::string& reference,
+                                               const PullOptions& options,
+                                               const TensorAllocator& allocate) {
+  RETURN_IF_ERROR(CheckPull(reference, options, impl_->connection.limits()));
+  Operation operation = impl_->Begin(options.control);
+  ASSIGN_OR_RETURN(const std::string exact, PassSchema(this, reference, options));
+  v1::PullRequest request = PullRequestOf(exact, options);
+  request.set_format(std::string(FormatName(Format::kTensors)));
+  request.set_with_manifest(true);
+  TensorFiller filler(allocate);
+  PullHandlers handlers;
+  handlers.manifest = [&](const Manifest& manifest) { return filler.Allocate(manifest); };
+  handlers.data = [&](const std::vector<Chunk>& chunks) { return filler.Fill(chunks); };
+  ASSIGN_OR_RETURN(PullResult result,
+                   PullStream(&impl_->connection, &operation, std::move(request), handlers).Run());
+  RETURN_IF_ERROR(filler.CheckFull());
+  return result;
+}
+
+}  // namespace ballast

@@ -1,0 +1,110 @@
+#include <ballast/client.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/answers.h"
+#include "client/client_impl.h"
+#include "client/push_exchange.h"
+#include "client/push_source.h"
+#include "storage/base/file.h"
+#include "storage/base/status.h"
+#include "storage/model/reference.h"
+#include "storage/schema/schema.h"
+
+namespace ballast {
+namespace {
+
+// What can be told before anything is read or sent.
+absl::Status CheckPush(const std::string& model, const PushOptions& options, const Limits& limits) {
+  RETURN_IF_ERROR(CheckModelName(model));
+  if (!options.alias.empty()) RETURN_IF_ERROR(CheckAliasName(options.alias));
+  if (!options.parent.empty()) RETURN_IF_ERROR(ParseReference(options.parent).status(), "parent");
+  if (!options.schema.reference.empty()) {
+    RETURN_IF_ERROR(ParseReference(options.schema.reference).status(), "schema");
+  }
+  if (!options.schema.json.empty()) {
+    RETURN_IF_ERROR(ParseSchema(options.schema.json, limits).status());
+  }
+  return KeyRules::Compile(options.rules, limits).status();
+}
+
+// Calls attempt(PushExchange&) until it succeeds or another try is of no use; all
+// attempts are one request.
+template <typename F>
+absl::StatusOr<PushResult> WithRetries(Connection* connection, Operation* operation,
+                                       const std::string& model, const PushOptions& options,
+                                       F attempt) {
+  const std::string request_id = RequestIdOr(options.request_id);
+  for (int i = 0;; ++i) {
+    PushExchange exchange(connection, operation, options, model, request_id);
+    absl::StatusOr<PushResult> result = attempt(exchange);
+    if (result.ok() || !exchange.may_retry() ||
+        !connection->Retry(i, result.status(), operation->cancel(), operation->deadline())) {
+      return result;
+    }
+  }
+}
+
+absl::StatusOr<PushResult> PushSourceTo(Connection* connection, Operation* operation,
+                                        const PushSource& source, const std::string& model,
+                                        const PushOptions& options) {
+  ASSIGN_OR_RETURN(const Manifest manifest, HashBlocks(source, operation, Progress::Phase::kHash));
+  ASSIGN_OR_RETURN(PushResult result,
+                   WithRetries(connection, operation, model, options, [&](PushExchange& exchange) {
+                     return exchange.SendManifest(manifest, source);
+                   }));
+  result.warnings.insert(result.warnings.begin(), source.warnings().begin(),
+                         source.warnings().end());
+  return result;
+}
+
+// A file whose bytes differ between the two readings fails its checksum at the server.
+absl::Status ExplainChange(const absl::Status& status, const std::string& path) {
+  if (GetReason(status) != Reason::kChecksum) return WithContext(status, Printable(path));
+  return WithContext(status, absl::StrCat(Printable(path), " (was it changed meanwhile?)"));
+}
+
+}  // namespace
+
+absl::StatusOr<PushResult> Client::PushFile(const std::string& path, const std::string& model,
+                                            const PushOptions& options) {
+  Connection* connection = &impl_->connection;
+  RETURN_IF_ERROR(CheckPush(model, options, connection->limits()));
+  Operation operation = impl_->Begin(options.control);
+  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file, OpenFile(path));
+  if (options.raw) {
+    return WithRetries(connection, &operation, model, options, [&](PushExchange& exchange) {
+      SourceStream stream(file.get());
+      return exchange.SendFile(&stream, file->size_bytes());
+    });
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
+                   OpenPushFile(file.get(), options.format, options.rules, connection->limits()),
+                   Printable(path));
+  absl::StatusOr<PushResult> result = PushSourceTo(connection, &operation, *source, model, options);
+  if (result.ok() || GetReason(result.status()) != Reason::kChecksum) return result;
+  return ExplainChange(result.status(), path);
+}
+
+absl::StatusOr<PushResult> Client::PushTensors(absl::Span<const TensorView> tensors,
+                                               const std::string& model,
+                                               const PushOptions& options) {
+  Connection* connection = &impl_->connection;
+  RETURN_IF_ERROR(CheckPush(model, options, connection->limits()));
+  Operation operation = impl_->Begin(options.control);
+  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
+                   OpenPushTensors(tensors, options.rules, connection->limits()));
+  return PushSourceTo(connection, &operation, *source, model, options);
+}
+
+absl::StatusOr<PushResult> Client::PushStream(ByteStream* stream, const std::string& model,
+                                              const PushOptions& options) {
+  RETURN_IF_ERROR(CheckPush(model, options, impl_->connection.limits()));
+  Operation operation = impl_->Begin(options.control);
+  PushExchange exchange(&impl_->connection, &operation, options, model,
+                        RequestIdOr(options.request_id));
+  return exchange.SendFile(stream, 0);
+}
+
+}  // namespace ballast
