@@ -65,6 +65,20 @@ void AddHelp(CLI::App* app, Session* session, Command* chosen) {
   });
 }
 
+// CLI11's words, or better ones for a command that is none.
+absl::Status ParseFailure(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> left = app.remaining();
+  if (!app.get_subcommands().empty() || left.empty()) {
+    return UsageError(absl::StrCat(error.what(), " (--help lists what there is)"));
+  }
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  return UsageError(absl::StrCat("the command is \"", Printable(left.front()), "\", want one of ",
+                                 absl::StrJoin(names, ", ")));
+}
+
 int Fail(const std::string& command, const absl::Status& status) {
   std::fputs(ErrorLine(command, status).c_str(), stderr);
   return ExitCodeOf(status);
@@ -99,8 +113,7 @@ int RunCommandLine(int argc, const char* const* argv, const CancelToken& cancel)
     const absl::Status printed = session.Print(at->help());
     return printed.ok() ? kOk : Fail("help", printed);
   } catch (const CLI::ParseError& error) {
-    return Fail(ChosenName(app),
-                UsageError(absl::StrCat(error.what(), " (--help lists what there is)")));
+    return Fail(ChosenName(app), ParseFailure(app, error));
   }
   const std::string name = ChosenName(app);
   const absl::Status status = command();
