@@ -4,7 +4,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "storage/base/status.h"
+#include "storage/formats/forward_input.h"
 #include "storage/formats/reader.h"
+#include "storage/formats/torchsharp_parser.h"
 
 namespace ballast {
 namespace {
@@ -63,10 +65,22 @@ bool IsHtml(absl::string_view head) {
          absl::StartsWithIgnoreCase(head, "<head");
 }
 
+// The first entry of a module .dat with a key. Its count and key length may be the
+// magic of something else: 256 entries begin like a pickle of protocol 2.
+bool BeginsLikeModule(absl::string_view head) {
+  const Limits limits;
+  StringSource source{std::string(head)};
+  ForwardInput input(&source);
+  TensorSpec spec;
+  if (!ReadLeb128(&input, "").ok()) return false;
+  const absl::StatusOr<std::string> key = ReadDotNetString(&input, limits, "");
+  return key.ok() && !key->empty() && CheckKey(*key, limits).ok() &&
+         ReadTensorHeader(&input, limits, &spec).ok();
+}
+
 // PROTO n, or the beginning of a protocol 0 pickle that names a global.
 bool IsPickle(absl::string_view head) {
   if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
-    // A .dat may begin with these bytes: an overlong entry count.
     return head.size() > 2 && absl::string_view("}])(cX\x8a\x95N\x88\x89KMJU\x8c").find(head[2]) !=
                                   absl::string_view::npos;
   }
@@ -96,6 +110,7 @@ bool IsSafetensors(absl::string_view head) {
 
 absl::StatusOr<Format> DetectFormat(absl::string_view head) {
   if (head.empty()) return TruncatedError("input is empty, want a state dict");
+  if (BeginsLikeModule(head)) return Format::kTorchSharp;
   for (const Signature& signature : kSignatures) {
     if (head.size() < signature.offset ||
         !absl::StartsWith(head.substr(signature.offset), signature.magic)) {

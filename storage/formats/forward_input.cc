@@ -109,6 +109,11 @@ absl::Status ForwardInput::Skip(uint64_t size_bytes, absl::string_view what) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<absl::string_view> ForwardInput::Peek() {
+  ASSIGN_OR_RETURN(const bool more, Fill());
+  return more ? absl::string_view(buffer_).substr(used_) : absl::string_view();
+}
+
 absl::StatusOr<bool> ForwardInput::AtEnd() {
   ASSIGN_OR_RETURN(const bool more, Fill());
   return !more;

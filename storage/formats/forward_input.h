@@ -36,6 +36,9 @@ class ForwardInput {
   absl::Status Append(uint64_t size_bytes, absl::string_view what, std::string* out);
   absl::Status Skip(uint64_t size_bytes, absl::string_view what);
   absl::StatusOr<bool> AtEnd();
+  // Bytes that are there already, without taking them; may be fewer than follow,
+  // and is empty only at the end.
+  absl::StatusOr<absl::string_view> Peek();
 
  private:
   // Makes at least one byte buffered; false at the end.

@@ -2,12 +2,32 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 #include "storage/formats/bool_bytes.h"
+#include "storage/formats/torchsharp_optimizer.h"
 #include "storage/formats/torchsharp_parser.h"
 
 namespace ballast {
 namespace {
+
+// A stream cannot be read again as something else, so its first bytes have to tell
+// what it may be instead of a module.
+absl::Status WithHint(const absl::Status& status, const std::string& head) {
+  absl::string_view hint;
+  StringSource source(head);
+  ForwardInput input(&source);
+  TensorSpec spec;
+  if (BeginsLikeOptimizer(head)) {
+    hint = "a TorchSharp optimizer state? It cannot be read front to back";
+  } else if (ReadTensorHeader(&input, Limits(), &spec).ok()) {
+    hint = "a TorchSharp single-tensor record? It cannot be read front to back";
+  } else {
+    return status;
+  }
+  return MakeError(status.code(), GetReason(status),
+                   absl::StrCat(status.message(), " (", hint, ")"));
+}
 
 class TorchSharpForwardReader : public ForwardReader {
  public:
@@ -22,9 +42,15 @@ class TorchSharpForwardReader : public ForwardReader {
   absl::StatusOr<std::optional<TensorSpec>> Next() override {
     RETURN_IF_ERROR(input_.Skip(left_, DataOf(current_.key)));
     left_ = 0;
-    ASSIGN_OR_RETURN(std::optional<TensorSpec> spec, parser_.Next());
-    if (spec) {
-      current_ = *spec;
+    if (input_.offset_bytes() == 0) {
+      ASSIGN_OR_RETURN(const absl::string_view head, input_.Peek());
+      head_ = std::string(head.substr(0, kDetectBytes));
+    }
+    absl::StatusOr<std::optional<TensorSpec>> spec = parser_.Next();
+    if (!spec.ok()) return first_ ? WithHint(spec.status(), head_) : spec.status();
+    first_ = false;
+    if (*spec) {
+      current_ = **spec;
       left_ = parser_.data_bytes();
       read_ = 0;
     }
@@ -54,6 +80,8 @@ class TorchSharpForwardReader : public ForwardReader {
   ForwardInput input_;
   TorchSharpParser parser_;
   SourceStateDict facts_;
+  std::string head_;  // the first bytes, to tell what else it may be
+  bool first_ = true;
   TensorSpec current_;
   uint64_t left_ = 0;  // data bytes of current_ not yet taken
   uint64_t read_ = 0;

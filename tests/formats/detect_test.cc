@@ -38,6 +38,33 @@ TEST(Detect, KnowsContainersByTheirFirstBytes) {
   }
 }
 
+// The count and the length of the first key of a module may be any bytes.
+TEST(Detect, AModuleThatBeginsLikeSomethingElseIsAModule) {
+  const std::string scalar = Hex("0600 00000000");
+  const struct {
+    uint8_t count;
+    std::string key;
+  } cases[] = {
+      {'B', std::string(1, 'h') + std::string('Z' - 1, 'k')},  // BZh
+      {'G', "UF" + std::string('G' - 2, 'k')},                 // GGUF
+      {'<', "tml" + std::string('h' - 3, 'k')},                // <html
+      {5, "UNET12.conv"},                                      // ET12 at 4
+      {'c', "posix" + std::string(45, 'k')},
+  };
+  for (const auto& c : cases) {
+    const std::string head = std::string(1, static_cast<char>(c.count)) +
+                             static_cast<char>(c.key.size()) + c.key + scalar;
+    const auto format = DetectFormat(head);
+    ASSERT_TRUE(format.ok()) << c.key << format.status();
+    EXPECT_EQ(*format, Format::kTorchSharp) << c.key;
+  }
+  for (const int length : {0x28, 0x4b, 0x58, 0x63, 0x7d}) {
+    const std::string head = Hex("8002") + static_cast<char>(length) + std::string(length, 'k');
+    EXPECT_EQ(*DetectFormat(head + scalar), Format::kTorchSharp) << length;
+    EXPECT_EQ(*DetectFormat(head), Format::kPickle) << length;
+  }
+}
+
 TEST(Detect, NamesWhatIsNotAStateDict) {
   const struct {
     std::string head;

@@ -176,6 +176,20 @@ TEST(TorchSharp, NamesOtherThingsGivenAsModules) {
   }
 }
 
+TEST(TorchSharp, SaysWhatAStreamMayBeInstead) {
+  const struct {
+    std::string file;
+    const char* part;
+  } cases[] = {
+      {Hex("06 04 02030405") + std::string(480, '\1'), "a TorchSharp single-tensor record?"},
+      {Hex("04") + "Adam" + Hex("0100") + std::string(80, '\1'), "a TorchSharp optimizer state?"},
+  };
+  for (const auto& c : cases) {
+    EXPECT_TRUE(FailsWith(ReadAllForward(c.file, Format::kTorchSharp).status(), Reason::kMalformed,
+                          c.part));
+  }
+}
+
 TEST(TorchSharp, ReadsSingleTensors) {
   const auto tensors = ReadAll(Hex("06 02 0102 0000803f 000000c0"));
   ASSERT_TRUE(tensors.ok()) << tensors.status();
