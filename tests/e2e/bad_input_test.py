@@ -356,8 +356,7 @@ class FullDiskTest(harness.TestCase):
 
     def model(self, name, megabytes):
         data = harness.rng(name).randbytes(megabytes << 20)
-        return harness.write(self.path(name), containers.safetensors(
-            [("w", "uint8", (len(data),), data)]))
+        return harness.write(self.path(name), containers.dat([("w", "uint8", (len(data),), data)]))
 
     def test_a_full_server_disk_refuses_and_keeps_what_was_there(self):
         disk = self.mount(96)
@@ -370,7 +369,7 @@ class FullDiskTest(harness.TestCase):
         for raw in ([], ["--raw"]):
             self.fails(harness.FAILURE, "push", large, "disk/m", *raw, server=server.address,
                        says="space")
-        out = self.path("out.safetensors")
+        out = self.path("out.dat")
         self.ok("pull", "disk/m", "-o", out, server=server.address)
         self.assertEqual(harness.sha256_file(out), harness.sha256_file(small))
         self.fails(harness.NOT_FOUND, "pull", "disk/m:2", "-o", self.path("x"),
