@@ -21,7 +21,7 @@ absl::StatusOr<std::vector<T>> AllPages(F list) {
   std::string token;
   do {
     ASSIGN_OR_RETURN(Page<T> page, list(token));
-    if (page.items.empty() && page.next_page_token == token) {
+    if (!page.next_page_token.empty() && page.next_page_token == token) {
       return BadAnswer(absl::InternalError("a page leads to itself"));
     }
     std::move(page.items.begin(), page.items.end(), std::back_inserter(all));
