@@ -145,7 +145,7 @@ class BadFileTest(harness.TestCase):
                 self.fails(harness.FAILURE, "push", path, "bad/file", *args, says=says)
                 self.fails(harness.FAILURE, "push", path, "bad/file", "--raw", *args, says=says)
                 if not args:
-                    self.fails(harness.FAILURE, "inspect", path, "--json", says=says)
+                    self.fails(harness.FAILURE, "inspect", path, "--json", "--digests", says=says)
         self.fails(harness.NOT_FOUND, "versions", "bad/file")
 
     def test_bad_dat_files_are_refused(self):
@@ -368,7 +368,7 @@ class FullDiskTest(harness.TestCase):
         large = self.model("large", 200)
         for raw in ([], ["--raw"]):
             self.fails(harness.FAILURE, "push", large, "disk/m", *raw, server=server.address,
-                       says="space")
+                       says="full")
         out = self.path("out.dat")
         self.ok("pull", "disk/m", "-o", out, server=server.address)
         self.assertEqual(harness.sha256_file(out), harness.sha256_file(small))

@@ -154,7 +154,7 @@ class SchemaTest(harness.TestCase):
             (b'{"ballast_schema":2,"entries":[]}', "ballast_schema"),
             (b'{"ballast_schema":1,"entries":[],"more":1}', "more"),
             (b'{"ballast_schema":1,"entries":[{"key":"a"}]}', "shape"),
-            (b'{"ballast_schema":1,"entries":[{"key":"a","shape":[-2]}]}', "shape"),
+            (b'{"ballast_schema":1,"entries":[{"key":"a","shape":[-2]}]}', "dim"),
             (b'{"ballast_schema":1,"entries":[{"key":"a","shape":[],"dtype":"float"}]}', "dtype"),
             (b'{"ballast_schema":1,"entries":[{"key":"a","shape":[]},{"key":"a","shape":[]}]}', "a"),
             (b"[" * 100_000, ""),
