@@ -46,104 +46,162 @@ absl::Status ForEachIndex(const Box& box, F fn) {
   }
 }
 
+// A plane of elements: `rows` along which they lie close together in the window,
+// `columns` along which they go close together in the output. A few rows at a time,
+// so that the cache lines of both sides are used up while they are near.
 template <size_t kBytes>
-void CopyElements(const char* in, char* out, const BoxAxis& axis) {
-  for (uint64_t i = 0; i < axis.count; ++i) {
-    std::memcpy(out, in, kBytes);
-    in += axis.in_bytes;
-    out += axis.out_bytes;
+void CopyElements(const char* in, char* out, const BoxAxis& rows, const BoxAxis& columns) {
+  constexpr uint64_t kRowsAtOnce = 8;
+  for (uint64_t row = 0; row < rows.count; row += kRowsAtOnce) {
+    const uint64_t n = std::min(kRowsAtOnce, rows.count - row);
+    for (uint64_t column = 0; column < columns.count; ++column) {
+      const char* from = in + row * rows.in_bytes + column * columns.in_bytes;
+      char* to = out + row * rows.out_bytes + column * columns.out_bytes;
+      for (uint64_t i = 0; i < n; ++i) {
+        std::memcpy(to, from, kBytes);
+        from += rows.in_bytes;
+        to += rows.out_bytes;
+      }
+    }
   }
 }
 
-void CopyRow(const char* in, char* out, const BoxAxis& axis, uint64_t element_bytes) {
-  if (axis.in_bytes == element_bytes && axis.out_bytes == element_bytes) {
-    std::memcpy(out, in, axis.count * element_bytes);
+void CopyPlane(const char* in, char* out, const BoxAxis& rows, const BoxAxis& columns,
+               uint64_t element_bytes) {
+  if (columns.in_bytes == element_bytes && columns.out_bytes == element_bytes) {
+    for (uint64_t row = 0; row < rows.count; ++row) {
+      std::memcpy(out + row * rows.out_bytes, in + row * rows.in_bytes,
+                  columns.count * element_bytes);
+    }
     return;
   }
   switch (element_bytes) {
     case 1:
-      return CopyElements<1>(in, out, axis);
+      return CopyElements<1>(in, out, rows, columns);
     case 2:
-      return CopyElements<2>(in, out, axis);
+      return CopyElements<2>(in, out, rows, columns);
     case 4:
-      return CopyElements<4>(in, out, axis);
+      return CopyElements<4>(in, out, rows, columns);
     case 8:
-      return CopyElements<8>(in, out, axis);
+      return CopyElements<8>(in, out, rows, columns);
     default:
-      return CopyElements<16>(in, out, axis);
+      return CopyElements<16>(in, out, rows, columns);
   }
+}
+
+// Takes the axis of the smallest step out of the box; one of one element if it is
+// empty.
+template <typename Step>
+BoxAxis TakeSmallest(Step step, Box* box) {
+  if (box->empty()) return {1, 0, 0};
+  const auto smallest =
+      std::min_element(box->begin(), box->end(),
+                       [&](const BoxAxis& a, const BoxAxis& b) { return a.*step < b.*step; });
+  const BoxAxis axis = *smallest;
+  box->erase(smallest);
+  return axis;
 }
 
 // Copies a box out of a window that holds all of it.
 void CopyBox(Box box, const char* in, char* out, uint64_t element_bytes) {
-  std::sort(box.begin(), box.end(),
-            [](const BoxAxis& a, const BoxAxis& b) { return a.out_bytes > b.out_bytes; });
-  if (box.empty()) box.push_back({1, element_bytes, element_bytes});
-  const BoxAxis last = box.back();
-  box.pop_back();
+  const BoxAxis columns = TakeSmallest(&BoxAxis::out_bytes, &box);
+  const BoxAxis rows = TakeSmallest(&BoxAxis::in_bytes, &box);
   (void)ForEachIndex(box, [&](uint64_t in_offset, uint64_t out_offset) {
-    CopyRow(in + in_offset, out + out_offset, last, element_bytes);
+    CopyPlane(in + in_offset, out + out_offset, rows, columns, element_bytes);
     return absl::OkStatus();
   });
 }
 
-// `box`, cut into windows: `inner` is the part that one read covers, `outer` what
-// to repeat it over. The last of `inner` may be cut into pieces of `piece`.
+// `box`, cut into windows of at most kWindowBytes. A window is one or more runs of
+// the storage; `inner` says how its elements lie in memory, where runs stand next to
+// each other. The last of `inner` may be cut into pieces: the last of `outer` then
+// counts them.
 struct Windows {
   Box inner;
   Box outer;
-  uint64_t window_bytes = 0;
-  bool cut = false;        // the first of `outer` steps over pieces of the last of `inner`
-  uint64_t cut_count = 0;  // elements of the axis that was cut
+  uint64_t run_bytes = 0;
+  bool many_runs = false;   // the last of `inner` counts runs
+  uint64_t run_stride = 0;  // from run to run in the storage
+  bool cut = false;
+  uint64_t cut_count = 0;  // elements of the axis that was cut, all pieces together
 };
+
+// Cuts `axis` into pieces of `piece`, of which one is in a window.
+void Cut(const BoxAxis& axis, uint64_t piece, uint64_t in_window_bytes, Windows* windows) {
+  windows->cut = true;
+  windows->cut_count = axis.count;
+  windows->inner.push_back({piece, in_window_bytes, axis.out_bytes});
+  windows->outer.push_back(
+      {(axis.count + piece - 1) / piece, axis.in_bytes * piece, axis.out_bytes * piece});
+}
 
 Windows CutWindows(Box box, uint64_t element_bytes) {
   std::sort(box.begin(), box.end(), [](const BoxAxis& a, const BoxAxis& b) {
     return a.in_bytes != b.in_bytes ? a.in_bytes < b.in_bytes : a.out_bytes < b.out_bytes;
   });
   Windows windows;
-  windows.window_bytes = element_bytes;
+  windows.run_bytes = element_bytes;
   size_t i = 0;
   for (; i < box.size(); ++i) {
     const BoxAxis& axis = box[i];
-    if (axis.in_bytes > 2 * windows.window_bytes && axis.in_bytes > kGapBytes) break;
-    const uint64_t whole = windows.window_bytes + (axis.count - 1) * axis.in_bytes;
-    if (whole <= kWindowBytes) {
-      windows.inner.push_back(axis);
-      windows.window_bytes = whole;
-      continue;
-    }
-    const uint64_t piece = 1 + (kWindowBytes - windows.window_bytes) / axis.in_bytes;
-    if (piece == 1) break;
-    windows.cut = true;
-    windows.cut_count = axis.count;
-    windows.inner.push_back({piece, axis.in_bytes, axis.out_bytes});
-    windows.outer.push_back(
-        {(axis.count + piece - 1) / piece, axis.in_bytes * piece, axis.out_bytes * piece});
-    windows.window_bytes += (piece - 1) * axis.in_bytes;
-    ++i;
-    break;
+    if (axis.in_bytes > 2 * windows.run_bytes && axis.in_bytes > kGapBytes) break;
+    const uint64_t whole = windows.run_bytes + (axis.count - 1) * axis.in_bytes;
+    if (whole > kWindowBytes) break;
+    windows.inner.push_back(axis);
+    windows.run_bytes = whole;
   }
+  if (i < box.size()) {
+    const BoxAxis& axis = box[i];
+    const uint64_t step = std::max<uint64_t>(axis.in_bytes, 1);
+    const bool dense = axis.in_bytes <= 2 * windows.run_bytes || axis.in_bytes <= kGapBytes;
+    const uint64_t piece = 1 + (kWindowBytes - windows.run_bytes) / step;
+    if (dense && piece > 1) {
+      Cut(axis, piece, axis.in_bytes, &windows);
+      windows.run_bytes += (piece - 1) * axis.in_bytes;
+    } else {
+      windows.many_runs = true;
+      windows.run_stride = axis.in_bytes;
+      Cut(axis, std::min(axis.count, kWindowBytes / windows.run_bytes), windows.run_bytes,
+          &windows);
+    }
+    ++i;
+  }
+  // The cut axis stays the fastest.
   windows.outer.insert(windows.outer.begin(), box.rbegin(), box.rend() - i);
   return windows;
 }
 
-// The output offset tells the piece of the cut axis only through its index, so the
-// cut axis is always the fastest of `outer`: pieces count up, and start anew.
+// Reads one window: `count` runs, or one that is `missing_bytes` shorter at the end.
+absl::Status ReadWindow(const Windows& windows, uint64_t offset_bytes, uint64_t count,
+                        uint64_t missing_bytes, const StorageReadFunction& read, char* out) {
+  if (!windows.many_runs) {
+    return read(offset_bytes, absl::MakeSpan(out, windows.run_bytes - missing_bytes));
+  }
+  for (uint64_t i = 0; i < count; ++i) {
+    RETURN_IF_ERROR(read(offset_bytes + i * windows.run_stride,
+                         absl::MakeSpan(out + i * windows.run_bytes, windows.run_bytes)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CopyWindows(const Windows& windows, uint64_t base_bytes, uint64_t element_bytes,
                          const StorageReadFunction& read, char* out) {
-  std::string window(windows.window_bytes, '\0');
+  const uint64_t runs = windows.many_runs ? windows.inner.back().count : 1;
+  std::string window(windows.run_bytes * runs, '\0');
   Box inner = windows.inner;
   uint64_t step = 0;
   return ForEachIndex(windows.outer, [&](uint64_t in_offset, uint64_t out_offset) {
-    uint64_t bytes = windows.window_bytes;
+    uint64_t missing_bytes = 0;
+    uint64_t count = 1;
     if (windows.cut) {
       const uint64_t piece = windows.inner.back().count;
       const uint64_t index = step++ % windows.outer.back().count;
-      inner.back().count = std::min(piece, windows.cut_count - index * piece);
-      bytes -= (piece - inner.back().count) * inner.back().in_bytes;
+      count = std::min(piece, windows.cut_count - index * piece);
+      missing_bytes = (piece - count) * inner.back().in_bytes;
+      inner.back().count = count;
     }
-    RETURN_IF_ERROR(read(base_bytes + in_offset, absl::MakeSpan(&window[0], bytes)));
+    RETURN_IF_ERROR(
+        ReadWindow(windows, base_bytes + in_offset, count, missing_bytes, read, &window[0]));
     CopyBox(inner, window.data(), out + out_offset, element_bytes);
     return absl::OkStatus();
   });

@@ -3,7 +3,7 @@
 // Work goes in panels: runs of the *output* that fit a memory bound. For a panel,
 // the storage is read in ascending order, in windows of up to 1 MiB that cover
 // neighbouring elements; a gap of more than 2 KiB between elements is skipped
-// rather than read. A transposed tensor of R rows in the storage needs about
+// rather than read, and the runs between gaps are gathered into one window. A transposed tensor of R rows in the storage needs about
 // (its size / panel size) passes with reads of (panel size / rows of output) bytes.
 #ifndef BALLAST_STORAGE_FORMATS_GATHER_H_
 #define BALLAST_STORAGE_FORMATS_GATHER_H_
