@@ -103,7 +103,7 @@ TEST_F(CrashTest, KeepsWhatWasAcknowledgedWhenKilledAtAnyTime) {
   for (int round = 0; round < 20; ++round) {
     SCOPED_TRACE(round);
     Child child({"push", dir_.path() + "/data", absl::StrCat(round * 1000), "0"});
-    const uint64_t lines = 1 + random() % 12;
+    const uint64_t lines = 1 + random() % 6;
     std::string line;
     for (uint64_t i = 0; i < lines; ++i) {
       ASSERT_TRUE(child.ReadLine(&line));
@@ -118,7 +118,7 @@ TEST_F(CrashTest, KeepsWhatWasAcknowledgedWhenKilledAtAnyTime) {
 }
 
 TEST_F(CrashTest, SeesOldOrNewWhenKilledBetweenAnyTwoSteps) {
-  for (int step = 1; step <= 40; ++step) {
+  for (int step = 1; step <= 30; ++step) {
     SCOPED_TRACE(step);
     Child child({"push", dir_.path() + "/data", absl::StrCat(step * 1000), absl::StrCat(step)});
     std::string line;

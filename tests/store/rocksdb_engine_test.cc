@@ -86,6 +86,11 @@ TEST_F(RocksEngineTest, RefusesAFolderThatIsNotOurs) {
   EXPECT_THAT(Open(), IsError(absl::StatusCode::kFailedPrecondition, "want an empty folder"));
 }
 
+TEST_F(RocksEngineTest, TakesTheRootOfAFreshFileSystem) {
+  fs::create_directories(data_ + "/lost+found");
+  EXPECT_THAT(Open(), IsOk());
+}
+
 TEST_F(RocksEngineTest, TakesAFolderWhoseMakingWasCutShort) {
   fs::create_directories(data_ + "/db");
   WriteFile(data_ + "/LOCK", "");

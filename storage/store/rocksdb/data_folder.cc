@@ -33,6 +33,7 @@ absl::StatusOr<std::set<std::string>> Names(const std::string& path) {
     names.insert(it->path().filename().string());
   }
   if (error) return SystemStatus(error, path);
+  names.erase("lost+found");  // the root of a file system has it from birth
   return names;
 }
 
