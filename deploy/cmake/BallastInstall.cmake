@@ -25,11 +25,7 @@ set_target_properties(ballast_client_shared PROPERTIES
 
 install(TARGETS ballast_client_shared EXPORT BallastTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-foreach(program ballast ballastd)
-  if(TARGET ${program})
-    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  endif()
-endforeach()
+install(TARGETS ballast ballastd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/client/include/ballast/
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ballast FILES_MATCHING PATTERN "*.h")
 foreach(room base model schema)
