@@ -39,8 +39,8 @@ EXTRA = {"server/main.cc": {"storage/store/rocksdb"}}
 LIBRARIES = [
     (re.compile(r"^rocksdb/"), ("storage/store/rocksdb",)),
     (re.compile(r"^(grpc|grpcpp|grpc\+\+)/"), ("proto", "server", "client")),
-    (re.compile(r"^google/protobuf/"), ("proto", "server", "client")),
-    (re.compile(r"^ballast/v1/.*\.pb\.h$"), ("proto", "server", "client")),
+    (re.compile(r"^google/protobuf/"), ("proto", "server", "client", "tests")),
+    (re.compile(r"^ballast/v1/.*\.pb\.h$"), ("proto", "server", "client", "tests")),
     (re.compile(r"^(torch|ATen|c10)/"), ("client",)),
     (re.compile(r"^(sys/socket|netinet/.*|arpa/inet|netdb)\.h$"), ("server", "client")),
 ]
