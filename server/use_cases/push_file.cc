@@ -164,7 +164,7 @@ absl::Status Push::ReadSpooled(ByteStream* file, Format format, const KeyRules& 
 
 absl::Status Push::StoreEntries(const ByteSource& source, const SourceStateDict& dict,
                                 const std::function<absl::Status()>& progress) {
-  const std::unique_ptr<TensorSource> tensors =
+  const std::unique_ptr<FileTensorSource> tensors =
       MakeFileTensorSource(&source, &dict, services_.spool_dir, services_.limits);
   std::string joined;
   for (uint32_t e = 0; e < dict.entries.size(); ++e) {
@@ -187,7 +187,7 @@ absl::Status Push::StoreEntries(const ByteSource& source, const SourceStateDict&
       RETURN_IF_ERROR(progress());
     }
   }
-  return VerifyStorages(source, dict, services_.limits);
+  return tensors->VerifyRest();
 }
 
 }  // namespace ballast
