@@ -52,14 +52,16 @@ absl::Status Pull::LayOut(const Services& services, const PullParameters& option
   RETURN_IF_ERROR(ApplyRules(*rules, &manifest_));
   const Format format =
       options.format == Format::kUnknown ? DefaultFormat(manifest_) : options.format;
-  ASSIGN_OR_RETURN(layout_, ballast::LayOut(format, LayoutInputOf(manifest_), services.limits),
+  ASSIGN_OR_RETURN(FileLayout layout,
+                   ballast::LayOut(format, LayoutInputOf(manifest_), services.limits),
                    absl::StrCat(version_.model, ":", version_.version));
+  layout_ = std::make_shared<const FileLayout>(std::move(layout));
   std::vector<Digest> digests;
   digests.reserve(manifest_.entries.size());
   for (const ManifestEntry& entry : manifest_.entries) digests.push_back(TensorDigest(entry));
-  layout_digest_ = layout_.LayoutDigest(digests);
+  layout_digest_ = layout_->LayoutDigest(digests);
   source_ = std::make_unique<StoreTensorSource>(services.blobs, &manifest_);
-  reader_ = std::make_unique<LayoutReader>(&layout_, source_.get());
+  reader_ = std::make_unique<LayoutReader>(layout_.get(), source_.get());
   return absl::OkStatus();
 }
 
@@ -70,11 +72,11 @@ absl::Status Pull::SeekTo(const PullParameters& options) {
                      absl::StrCat("pull: layout is ", layout_digest_.Hex(),
                                   ", which is not the one that was begun; start again"));
   }
-  if (options.offset_bytes > layout_.size_bytes) {
+  if (options.offset_bytes > layout_->size_bytes) {
     return absl::OutOfRangeError(absl::StrCat("pull: offset is ", options.offset_bytes,
-                                              ", want at most ", layout_.size_bytes));
+                                              ", want at most ", layout_->size_bytes));
   }
-  const uint64_t rest = layout_.size_bytes - options.offset_bytes;
+  const uint64_t rest = layout_->size_bytes - options.offset_bytes;
   const uint64_t length = options.length_bytes == 0 ? rest : std::min(rest, options.length_bytes);
   end_ = options.offset_bytes + length;
   return reader_->Seek(options.offset_bytes);
@@ -102,6 +104,7 @@ absl::StatusOr<PullPiece> Pull::Next() {
     const uint32_t crc = CrcOf(*extent, extent_offset, chunk.bytes);
     piece.crc32 = size == 0 ? crc : Crc32Combine(piece.crc32, crc, chunk.bytes.size());
     size += chunk.bytes.size();
+    if (chunk.owner == nullptr) chunk.owner = layout_;
     piece.chunks.push_back(std::move(chunk));
   }
   return piece;
