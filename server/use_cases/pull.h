@@ -29,8 +29,7 @@ struct PullParameters {
   std::string layout_digest;  // 32 bytes, or ""
 };
 
-// Consecutive bytes of the virtual file, with their CRC-32. Every chunk has an owner, so
-// a piece may outlive the pull: a transport still sends it when the method has ended.
+// Consecutive bytes of the virtual file, with their CRC-32.
 struct PullPiece {
   uint64_t position = 0;
   uint32_t crc32 = 0;
@@ -65,7 +64,8 @@ class Pull {
 
   VersionInfo version_;
   Manifest manifest_;
-  std::shared_ptr<const FileLayout> layout_;  // owners: this, and pieces with literals of it
+  // Owners: the pull, and the literal chunks that are still on their way.
+  std::shared_ptr<const FileLayout> layout_;
   Digest layout_digest_;
   std::vector<std::string> warnings_;
   std::unique_ptr<StoreTensorSource> source_;
