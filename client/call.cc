@@ -74,8 +74,8 @@ class ClientCall::Waiting {
   const bool counts_;
 };
 
-ClientCall::ClientCall(std::unique_ptr<ClientFrameStream> stream, const std::vector<CancelToken>& tokens,
-           IdleWatch* watch, std::string peer)
+ClientCall::ClientCall(std::unique_ptr<ClientFrameStream> stream,
+                       const std::vector<CancelToken>& tokens, IdleWatch* watch, std::string peer)
     : stream_(std::move(stream)), tokens_(tokens), watch_(watch), peer_(std::move(peer)) {
   watched_.stream = stream_.get();
   watch_->Add(&watched_);

@@ -58,7 +58,7 @@ class ClientCall {
  public:
   // `watch` must outlive this.
   ClientCall(std::unique_ptr<ClientFrameStream> stream, const std::vector<CancelToken>& tokens,
-       IdleWatch* watch, std::string peer);
+             IdleWatch* watch, std::string peer);
   ~ClientCall();
 
   absl::Status Send(const google::protobuf::MessageLite& message);

@@ -10,7 +10,6 @@
 namespace ballast {
 namespace {
 
-constexpr absl::Duration kFirstBackOff = absl::Milliseconds(100);
 constexpr absl::Duration kLongestBackOff = absl::Seconds(5);
 
 // True if the time has passed, false if it was cut short.
@@ -49,10 +48,10 @@ absl::Status Connection::Unary(absl::string_view method,
 }
 
 std::unique_ptr<ClientCall> Connection::Open(absl::string_view method, const CancelToken& cancel,
-                                       absl::Time deadline) {
+                                             absl::Time deadline) {
   return std::make_unique<ClientCall>(transport_->Open(method, deadline),
-                                std::vector<CancelToken>{options_.cancel, cancel}, &idle_watch_,
-                                transport_->peer());
+                                      std::vector<CancelToken>{options_.cancel, cancel},
+                                      &idle_watch_, transport_->peer());
 }
 
 std::unique_ptr<ClientCall> Connection::OpenControl(absl::string_view method) {
@@ -65,7 +64,7 @@ bool Connection::Retry(int attempt, const absl::Status& status, const CancelToke
   absl::BitGen random;
   const double spread = absl::Uniform(random, 0.75, 1.25);
   const absl::Duration wait =
-      std::min(kFirstBackOff * (1 << std::min(attempt, 10)), kLongestBackOff) * spread;
+      std::min(options_.back_off * (1 << std::min(attempt, 10)), kLongestBackOff) * spread;
   if (absl::Now() + wait >= deadline) return false;
   return SleepUnlessCancelled(wait, cancel, options_.cancel);
 }

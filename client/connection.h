@@ -29,7 +29,7 @@ class Connection {
                      google::protobuf::MessageLite* response);
   // A stream for an operation that ends at `deadline`.
   std::unique_ptr<ClientCall> Open(absl::string_view method, const CancelToken& cancel,
-                             absl::Time deadline);
+                                   absl::Time deadline);
   // A stream that moves little: it ends by control_timeout.
   std::unique_ptr<ClientCall> OpenControl(absl::string_view method);
 

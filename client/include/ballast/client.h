@@ -54,7 +54,8 @@ struct ClientOptions {
   absl::Duration control_timeout = absl::Seconds(30);  // of calls that move no payload
   // A stream in which nothing moves for so long is given up as Unavailable.
   absl::Duration idle_timeout = absl::Minutes(5);
-  int retries = 3;     // of calls that are safe to repeat, after Unavailable, with back-off
+  int retries = 3;  // of calls that are safe to repeat, after Unavailable
+  absl::Duration back_off = absl::Milliseconds(100);  // before the first; doubles, up to 5 s
   Limits limits;       // what is accepted from files and from the server
   CancelToken cancel;  // ends every call of this client
 };

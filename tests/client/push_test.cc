@@ -1,0 +1,302 @@
+#include <atomic>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "storage/base/file.h"
+#include "storage/base/status.h"
+#include "tests/client/registry.h"
+
+namespace ballast {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+constexpr char kFitting[] =
+    R"({"ballast_schema":1,"entries":[{"key":"a","dtype":"uint8","shape":["n"]}]})";
+constexpr char kOther[] = R"({"ballast_schema":1,"entries":[{"key":"other","shape":[]}]})";
+
+class PushTest : public ::testing::Test {
+ protected:
+  std::string File(const std::vector<TestTensor>& tensors, const std::string& name = "in") {
+    return folder_.Write(name, SafetensorsFile(tensors));
+  }
+
+  TestFolder folder_;
+  Registry registry_;
+  std::unique_ptr<Client> client_ = registry_.NewClient();
+};
+
+TensorView View(const std::string& key, absl::string_view bytes) {
+  return {key, DType::kUint8, Shape{bytes.size()}, {bytes.data(), bytes.size()}, Kind::kParameter};
+}
+
+TEST_F(PushTest, StoresAFileAndSaysWhatTravelled) {
+  const auto pushed = client_->PushFile(File({NoiseTensor("a", 3 << 20, 1)}), "m", {});
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_EQ(pushed->reference, "m:1");
+  EXPECT_EQ(pushed->entries, 1u);
+  EXPECT_EQ(pushed->bytes, 3u << 20);
+  EXPECT_EQ(pushed->bytes_sent, 3u << 20);
+  EXPECT_EQ(pushed->bytes_new, 3u << 20);
+  EXPECT_FALSE(pushed->repeated);
+}
+
+TEST_F(PushTest, KnownBlocksDoNotTravel) {
+  const TestTensor kept = NoiseTensor("kept", (5 << 20) + 7, 1);
+  ASSERT_TRUE(client_->PushFile(File({kept, NoiseTensor("x", 1000, 2)}), "m", {}).ok());
+  const auto second = client_->PushFile(File({NoiseTensor("x", 900, 3), kept}), "m", {});
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->version, 2u);
+  EXPECT_EQ(second->bytes_sent, 900u);
+  EXPECT_EQ(second->bytes_new, 900u);
+}
+
+TEST_F(PushTest, ManySmallTensorsComeBackAsTheyWere) {
+  std::vector<TestTensor> tensors;
+  for (int i = 0; i < 3000; ++i) {
+    tensors.push_back(NoiseTensor("t" + std::to_string(i), 1 + i % 4000, 10 + i));
+  }
+  ASSERT_TRUE(client_->PushFile(File(tensors), "m", {}).ok());
+  std::string out;
+  StringSink sink(&out);
+  const auto pulled = client_->PullToSink("m", &sink, {});
+  ASSERT_TRUE(pulled.ok()) << pulled.status();
+  EXPECT_EQ(pulled->entries, 3000u);
+  const auto again = client_->PushFile(folder_.Write("out", out), "m", {});
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->digest, client_->GetVersion("m:1")->digest);
+  EXPECT_EQ(again->bytes_sent, 0u);
+}
+
+TEST_F(PushTest, RawParsedAndMemoryGiveTheSameDigest) {
+  const TestTensor tensor = NoiseTensor("a", 2'500'000, 1);
+  const std::string path = File({tensor});
+  PushOptions raw;
+  raw.raw = true;
+  const auto parsed = client_->PushFile(path, "m", {});
+  const auto sent = client_->PushFile(path, "m", raw);
+  const auto memory = client_->PushTensors({View("a", tensor.bytes)}, "m", {});
+  ASSERT_TRUE(parsed.ok() && sent.ok() && memory.ok()) << sent.status() << memory.status();
+  EXPECT_EQ(sent->digest, parsed->digest);
+  EXPECT_EQ(memory->digest, parsed->digest);
+  EXPECT_EQ(memory->bytes_sent, 0u);
+}
+
+TEST_F(PushTest, AStreamIsParsedByTheServer) {
+  StringSource file(SafetensorsFile({NoiseTensor("a", 5000, 1)}));
+  SourceStream stream(&file);
+  const auto pushed = client_->PushStream(&stream, "m", {});
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_EQ(pushed->entries, 1u);
+}
+
+TEST_F(PushTest, TheSameRequestIdGivesTheFirstAnswerAgain) {
+  PushOptions options;
+  options.request_id = "once";
+  const auto first = client_->PushFile(File({NoiseTensor("a", 10, 1)}), "m", options);
+  const auto second = client_->PushFile(File({NoiseTensor("a", 10, 1)}), "m", options);
+  ASSERT_TRUE(first.ok() && second.ok()) << first.status() << second.status();
+  EXPECT_EQ(second->version, 1u);
+  EXPECT_TRUE(second->repeated);
+}
+
+TEST_F(PushTest, ARefusedPushGivesTheReportAndLeavesNothing) {
+  for (const bool raw : {false, true}) {
+    Report report;
+    PushOptions options;
+    options.raw = raw;
+    options.schema.json = kOther;
+    options.refusal = &report;
+    const auto pushed = client_->PushFile(File({NoiseTensor("a", 10, 1)}), "refused", options);
+    EXPECT_EQ(pushed.status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(GetReason(pushed.status()), Reason::kSchemaMismatch);
+    EXPECT_FALSE(report.ok);
+    ASSERT_EQ(report.missing.size(), 1u);
+    EXPECT_EQ(report.missing[0].key, "other");
+    EXPECT_EQ(client_->GetVersion("refused").status().code(), absl::StatusCode::kNotFound);
+  }
+}
+
+TEST_F(PushTest, ASchemaCanBeAVersions) {
+  ASSERT_TRUE(client_->PushFile(File({NoiseTensor("a", 10, 1)}), "like", {}).ok());
+  PushOptions options;
+  options.schema.reference = "like:1";
+  EXPECT_TRUE(client_->PushFile(File({NoiseTensor("a", 10, 2)}), "m", options).ok());
+  const auto other = client_->PushFile(File({NoiseTensor("b", 10, 2)}), "m", options);
+  EXPECT_EQ(GetReason(other.status()), Reason::kSchemaMismatch);
+}
+
+TEST_F(PushTest, RulesComeBeforeTheSchema) {
+  PushOptions options;
+  options.schema.json = kFitting;
+  options.rules.select = "net";
+  options.rules.exclude = {"*.skip"};
+  options.rules.rename = {"(.)\\.w=\\1"};
+  const std::vector<TestTensor> tensors = {
+      NoiseTensor("net.a.w", 4, 1), NoiseTensor("net.a.skip", 4, 1), NoiseTensor("other", 4, 1)};
+  for (const bool raw : {false, true}) {
+    options.raw = raw;
+    const auto pushed = client_->PushFile(File(tensors), "m", options);
+    ASSERT_TRUE(pushed.ok()) << pushed.status();
+    EXPECT_EQ(pushed->entries, 1u);
+  }
+  EXPECT_EQ((*client_->AllEntries("m"))[0].spec.key, "a");
+}
+
+TEST_F(PushTest, FactsOfAPushAreKept) {
+  ASSERT_TRUE(client_->PushFile(File({NoiseTensor("a", 1, 1)}), "m", {}).ok());
+  PushOptions options;
+  options.message = "second";
+  options.labels = {{"k", "v"}};
+  options.parent = "m:1";
+  options.alias = "prod";
+  ASSERT_TRUE(client_->PushFile(File({NoiseTensor("a", 1, 2)}), "m", options).ok());
+  const auto version = client_->GetVersion("m@prod");
+  ASSERT_TRUE(version.ok()) << version.status();
+  EXPECT_EQ(version->version, 2u);
+  EXPECT_EQ(version->message, "second");
+  EXPECT_EQ(version->labels.at("k"), "v");
+  EXPECT_EQ(version->parent, 1u);
+  EXPECT_EQ(version->aliases, std::vector<std::string>{"prod"});
+}
+
+TEST_F(PushTest, WarnsAboutAnEmptyStateDict) {
+  for (const bool raw : {false, true}) {
+    PushOptions options;
+    options.raw = raw;
+    const auto pushed = client_->PushFile(File({}), "empty", options);
+    ASSERT_TRUE(pushed.ok()) << pushed.status();
+    EXPECT_THAT(pushed->warnings, Contains(HasSubstr("empty")));
+  }
+}
+
+TEST_F(PushTest, MemoryThatIsSharedMakesATie) {
+  const std::string shared = Noise(100, 1), equal = shared;
+  const auto pushed = client_->PushTensors({View("a", shared), View("b", equal), View("c", shared),
+                                            View("d", absl::string_view(shared).substr(0, 50))},
+                                           "m", {});
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  const auto json = client_->Inspect("m", {});
+  ASSERT_TRUE(json.ok());
+  EXPECT_THAT(*json, HasSubstr("\"ties\":[\n[\"a\",\"c\"]\n]"));
+}
+
+TEST_F(PushTest, RefusesTensorsThatAreNone) {
+  const std::string bytes(8, 'x');
+  TensorView wrong = View("a", bytes);
+  wrong.shape = Shape{9};
+  struct Row {
+    std::vector<TensorView> tensors;
+    const char* says;
+  } rows[] = {
+      {{wrong}, "\"a\": memory is 8 bytes, want 9 for uint8 [9]"},
+      {{View("a", bytes), View("a", bytes)}, "\"a\" is there twice"},
+      {{View("a\nb", bytes)}, "control"},
+  };
+  for (const Row& row : rows) {
+    const auto pushed = client_->PushTensors(row.tensors, "m", {});
+    EXPECT_EQ(pushed.status().code(), absl::StatusCode::kInvalidArgument) << pushed.status();
+    EXPECT_THAT(std::string(pushed.status().message()), HasSubstr(row.says));
+  }
+}
+
+TEST_F(PushTest, RefusesWhatIsMalformedBeforeItIsSent) {
+  const std::string path = File({NoiseTensor("a", 1, 1)});
+  PushOptions alias, parent, schema, reference, rename;
+  alias.alias = "latest";
+  parent.parent = "A:1";
+  schema.schema.json = "{}";
+  reference.schema.reference = "a//b";
+  rename.rules.rename = {"("};
+  struct Row {
+    const char* model;
+    PushOptions options;
+    const char* says;
+  } rows[] = {{"Upper", {}, "upper"},  {"m", alias, "latest"},   {"m", parent, "parent"},
+              {"m", schema, "schema"}, {"m", reference, "a//b"}, {"m", rename, "rename"}};
+  const std::unique_ptr<Client> nobody = registry_.NewClient([](const std::string&) {
+    ADD_FAILURE() << "something was sent";
+    return true;
+  });
+  for (const Row& row : rows) {
+    const auto pushed = nobody->PushFile(path, row.model, row.options);
+    EXPECT_EQ(pushed.status().code(), absl::StatusCode::kInvalidArgument) << row.says;
+    EXPECT_THAT(std::string(pushed.status().message()), HasSubstr(row.says));
+  }
+}
+
+TEST_F(PushTest, ACutConnectionIsTriedAgainAndMakesOneVersion) {
+  const std::string path = File({NoiseTensor("a", 5 << 20, 1), NoiseTensor("b", 77, 2)});
+  // Cut at the first, second, third … frame of the push.
+  for (int at = 1; at <= 9; ++at) {
+    const std::string model = "cut/m" + std::to_string(at);
+    std::atomic<int> frames = 0;
+    const std::unique_ptr<Client> client = registry_.NewClient(
+        [&](const std::string& method) { return method == "Push" && ++frames == at; });
+    const auto pushed = client->PushFile(path, model, {});
+    ASSERT_TRUE(pushed.ok()) << at << ": " << pushed.status();
+    EXPECT_EQ(client_->AllVersions(model)->size(), 1u) << at;
+  }
+}
+
+TEST_F(PushTest, AConnectionThatIsAlwaysCutIsUnavailable) {
+  std::atomic<int> calls = 0;
+  const std::unique_ptr<Client> client =
+      registry_.NewClient([&](const std::string&) { return ++calls > 0; });
+  const auto pushed = client->PushFile(File({NoiseTensor("a", 9, 1)}), "m", {});
+  EXPECT_EQ(pushed.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(pushed.status().message()), HasSubstr("in-process"));
+}
+
+TEST_F(PushTest, AProgressCallbackCancels) {
+  for (const auto phase : {Progress::Phase::kHash, Progress::Phase::kSend}) {
+    PushOptions options;
+    options.control.progress = [&](const Progress& p) { return p.phase != phase; };
+    const auto pushed = client_->PushFile(File({NoiseTensor("a", 9 << 20, 1)}), "m", options);
+    EXPECT_EQ(pushed.status().code(), absl::StatusCode::kCancelled);
+  }
+  EXPECT_EQ(client_->GetVersion("m").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(PushTest, ATokenCancels) {
+  PushOptions options;
+  options.control.progress = [&](const Progress& p) {
+    if (p.phase == Progress::Phase::kSend) options.control.cancel.Cancel();
+    return true;
+  };
+  const auto pushed = client_->PushFile(File({NoiseTensor("a", 9 << 20, 1)}), "m", options);
+  EXPECT_EQ(pushed.status().code(), absl::StatusCode::kCancelled) << pushed.status();
+}
+
+TEST_F(PushTest, ProgressReachesTheWhole) {
+  uint64_t hashed = 0, total = 0;
+  PushOptions options;
+  options.control.progress = [&](const Progress& p) {
+    if (p.phase == Progress::Phase::kHash) {
+      hashed = std::max(hashed, p.done_bytes);
+      total = p.total_bytes;
+    }
+    return true;
+  };
+  ASSERT_TRUE(client_->PushFile(File({NoiseTensor("a", 3 << 20, 1)}), "m", options).ok());
+  EXPECT_EQ(hashed, 3u << 20);
+  EXPECT_EQ(total, 3u << 20);
+}
+
+TEST_F(PushTest, AFileThatIsNotThereIsNotFound) {
+  const auto pushed = client_->PushFile(folder_.Path("absent"), "m", {});
+  EXPECT_EQ(pushed.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(pushed.status().message()), HasSubstr("absent"));
+}
+
+TEST_F(PushTest, AMalformedFileIsNamed) {
+  const std::string path =
+      folder_.Write("cut", SafetensorsFile({NoiseTensor("a", 50, 1)}).substr(0, 90));
+  const auto pushed = client_->PushFile(path, "m", {});
+  EXPECT_EQ(pushed.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(pushed.status().message()), HasSubstr(path));
+}
+
+}  // namespace
+}  // namespace ballast
