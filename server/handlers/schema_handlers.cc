@@ -103,6 +103,9 @@ absl::Status ServeBind(const Services& services, Call* call, FrameStream* stream
   while (true) {
     ASSIGN_OR_RETURN(message, ReadMessage<v1::BindSchemaRequest>(stream));
     if (message.has_end()) break;
+    if (!message.has_schema()) {
+      return MalformedError("schema: want a piece of the schema or `end`");
+    }
     RETURN_IF_ERROR(AppendSchema(message.schema(), services.limits, &json));
   }
   ASSIGN_OR_RETURN(const Schema schema, ParseSchema(json, services.limits));

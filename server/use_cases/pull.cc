@@ -104,7 +104,6 @@ absl::StatusOr<PullPiece> Pull::Next() {
     const uint32_t crc = CrcOf(*extent, extent_offset, chunk.bytes);
     piece.crc32 = size == 0 ? crc : Crc32Combine(piece.crc32, crc, chunk.bytes.size());
     size += chunk.bytes.size();
-    // Literal bytes lie in the layout: a message can be under way after the pull is over.
     if (chunk.owner == nullptr) chunk.owner = layout_;
     piece.chunks.push_back(std::move(chunk));
   }

@@ -29,7 +29,8 @@ struct PullParameters {
   std::string layout_digest;  // 32 bytes, or ""
 };
 
-// Consecutive bytes of the virtual file, with their CRC-32.
+// Consecutive bytes of the virtual file, with their CRC-32. Every chunk has an owner, so
+// a piece may outlive the pull: a transport still sends it when the method has ended.
 struct PullPiece {
   uint64_t position = 0;
   uint32_t crc32 = 0;
@@ -64,8 +65,7 @@ class Pull {
 
   VersionInfo version_;
   Manifest manifest_;
-  // Owners: the pull, and the literal chunks that are still on their way.
-  std::shared_ptr<const FileLayout> layout_;
+  std::shared_ptr<const FileLayout> layout_;  // owners: this, and pieces with literals of it
   Digest layout_digest_;
   std::vector<std::string> warnings_;
   std::unique_ptr<StoreTensorSource> source_;

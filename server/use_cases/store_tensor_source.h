@@ -10,24 +10,29 @@
 
 namespace ballast {
 
-// Chunks are pinned blocks or parts of one. Not thread-safe.
+// Chunks are pinned blocks or parts of one. A whole block travels with the manifest's
+// CRC-32, which its receiver checks; a block that is cut is checked here, because a part
+// has a CRC of its own. Not thread-safe.
 class StoreTensorSource : public TensorSource {
  public:
   // Both must outlive this.
   StoreTensorSource(BlobStore* blobs, const Manifest* manifest)
       : blobs_(blobs), manifest_(manifest) {}
 
-  // Errors: DataLoss  the block is gone, damaged, or of another size than the manifest
-  //         says; names the key. Unavailable.
+  // Errors: DataLoss  the block is gone, damaged, or of another size or CRC than the
+  //         manifest says; names the key. Unavailable.
   absl::StatusOr<Chunk> Read(uint32_t entry, uint64_t offset, uint64_t max_bytes) override;
   bool RawRange(uint32_t, uint64_t*) const override { return false; }
 
  private:
+  absl::Status CheckHeld(const ManifestEntry& tensor);
+
   BlobStore* blobs_;          // Must outlive this.
   const Manifest* manifest_;  // Must outlive this.
   // The block read last, kept because small reads come in runs.
   uint32_t held_entry_ = UINT32_MAX;
   uint64_t held_block_ = 0;
+  bool held_checked_ = false;
   Chunk held_;
 };
 
