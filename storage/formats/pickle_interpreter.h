@@ -118,6 +118,7 @@ class PickleInterpreter {
   absl::Status CheckGlobal(const PickleGlobal& global) const;
   absl::StatusOr<PickleRef> MakeGlobal(absl::string_view module, absl::string_view name);
   absl::StatusOr<PickleRef> NewInstance(PickleRef cls, PickleRef args);
+  PickleRef WrappedClass(PickleRef id) const;
   PickleRef DictCall(PickleRef callee, PickleRef args);
   PickleRef MakeCall(PickleRef callee, PickleRef args);
   template <typename... A>

@@ -12,6 +12,8 @@
 //   BUILD, SETITEM(S), APPEND(S), ADDITEMS   only on what can take them
 //   BUILD twice on one object, PROTO in the middle, MARK or values left at STOP: refused
 //
+// A persistent id ("module", class, file, source) is the class.
+//
 // Errors: InvalidArgument   MALFORMED, TRUNCATED, UNSAFE; names the byte offset.
 //         Unimplemented     the opcodes that refer to things outside.
 //         ResourceExhausted pickle_bytes_max, pickle_opcodes_max, pickle_memory_bytes_max.

@@ -257,11 +257,22 @@ absl::Status PickleInterpreter::PersidText() {
   return BinPersid();
 }
 
+// torch before 1.6 wraps the classes of modules: ("module", class, file, source). The
+// class is what is meant; its source text is only a string.
+PickleRef PickleInterpreter::WrappedClass(PickleRef id) const {
+  const auto items = graph_.items(id);
+  const bool module = graph_.Is(id, PickleKind::kTuple) && items.size() == 4 &&
+                      graph_.Is(items[0], PickleKind::kString) &&
+                      graph_.text(items[0]) == "module" && graph_.Is(items[1], PickleKind::kGlobal);
+  return module ? items[1] : kNoPickleRef;
+}
+
 absl::Status PickleInterpreter::BinPersid() {
   RETURN_IF_ERROR(Need(1));
-  const PickleRef id = graph_.Persistent(stack_.Peek());
+  const PickleRef id = stack_.Peek();
+  const PickleRef wrapped = WrappedClass(id);
   stack_.Drop(1);
-  return Push(id);
+  return Push(wrapped != kNoPickleRef ? wrapped : graph_.Persistent(id));
 }
 
 absl::Status PickleInterpreter::RefuseCallingOpcode() {

@@ -73,6 +73,7 @@ class Walker {
 
   absl::Status Visit(const PickleChild& value, Role role, bool named);
   absl::Status VisitNext();
+  absl::Status CountVisit(PickleRef ref);
   absl::Status Enter(PickleRef ref, std::vector<PickleChild> children, Role role, bool named);
   absl::Status AddTensor(const PickleChild& value, Role role, bool named);
   void AddLeaf(PickleRef ref);
@@ -142,10 +143,6 @@ absl::Status Walker::VisitNext() {
     frames_.pop_back();
     return absl::OkStatus();
   }
-  if (++visits_ > limits_.pickle_opcodes_max) {
-    return LimitError("walking the pickled object: more than ", limits_.pickle_opcodes_max,
-                      " values, want at most pickle_opcodes_max");
-  }
   const size_t index = frame.next++;
   const PickleChild child = frame.children[index];
   const bool named = AppendName(child, index) && frame.named;
@@ -192,8 +189,23 @@ bool Walker::IsOptimizer(PickleRef dict) const {
          graph_.Find(dict, "param_groups") != kNoPickleRef;
 }
 
+// Shared values are walked once per reference, so work is counted, not values: an
+// object's attributes are searched each time it is met.
+absl::Status Walker::CountVisit(PickleRef ref) {
+  const PickleObject* object = graph_.object(ref);
+  ++visits_;
+  if (object != nullptr && object->state != kNoPickleRef) {
+    const auto state = graph_.items(object->state);
+    visits_ += state.size() + (state.empty() ? 0 : graph_.items(state[0]).size());
+  }
+  if (visits_ <= limits_.pickle_opcodes_max) return absl::OkStatus();
+  return LimitError("walking the pickled object: more than ", limits_.pickle_opcodes_max,
+                    " values, want at most pickle_opcodes_max");
+}
+
 absl::Status Walker::Visit(const PickleChild& value, Role role, bool named) {
   const PickleRef ref = value.value;
+  RETURN_IF_ERROR(CountVisit(ref));
   if (decoder_->IsTensor(ref)) return AddTensor(value, role, named);
   if (IsScriptObject(graph_, ref) && InstanceState(graph_, ref) != kNoPickleRef) {
     return Enter(ref, ScriptChildren(ref), role, named);
@@ -312,6 +324,7 @@ void Walker::AddMetadata(PickleRef dict) {
   const PickleRef metadata = state == kNoPickleRef ? state : graph_.Find(state, "_metadata");
   if (metadata == kNoPickleRef || !graph_.Is(metadata, PickleKind::kDict)) return;
   const auto items = graph_.items(metadata);
+  visits_ += items.size();
   for (size_t i = 0; i + 1 < items.size(); i += 2) {
     const bool string = graph_.Is(items[i], PickleKind::kString);
     const absl::string_view name = string ? graph_.text(items[i]) : "";

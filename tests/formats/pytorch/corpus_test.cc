@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -13,6 +12,7 @@
 #include "storage/base/digest.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
+#include "storage/formats/pickle_machine.h"
 #include "storage/formats/pytorch_reader.h"
 #include "tests/formats/formats_testing.h"
 
@@ -31,8 +31,8 @@ std::string CorpusFolder() {
   return "";
 }
 
-// Manifests by the path of the file that they describe, of zip files only.
-std::vector<std::pair<std::string, Manifest>> ZipManifests() {
+// Manifests by the path of the file that they describe, of files that begin with `magic`.
+std::vector<std::pair<std::string, Manifest>> Manifests(const std::string& magic) {
   std::vector<std::pair<std::string, Manifest>> out;
   const std::string suffix = ".expected.json";
   for (const auto& item : fs::recursive_directory_iterator(CorpusFolder())) {
@@ -43,9 +43,9 @@ std::vector<std::pair<std::string, Manifest>> ZipManifests() {
     std::ifstream manifest(path);
     path.resize(path.size() - suffix.size());
     std::ifstream file(path, std::ios::binary);
-    char magic[4] = {};
-    file.read(magic, sizeof(magic));
-    if (std::string(magic, 2) == "PK") out.emplace_back(path, Manifest::parse(manifest));
+    std::string head(magic.size(), '\0');
+    file.read(head.data(), static_cast<std::streamsize>(head.size()));
+    if (head == magic) out.emplace_back(path, Manifest::parse(manifest));
   }
   std::sort(out.begin(), out.end());
   return out;
@@ -88,7 +88,7 @@ class PyTorchCorpus : public ::testing::Test {
 
 TEST_F(PyTorchCorpus, AgreesWithManifests) {
   int seen = 0;
-  for (const auto& [path, manifest] : ZipManifests()) {
+  for (const auto& [path, manifest] : Manifests("PK\3\4")) {
     if (manifest["expect"] != "load") continue;
     ++seen;
     auto file = OpenFile(path);
@@ -108,7 +108,7 @@ TEST_F(PyTorchCorpus, AgreesWithManifests) {
 }
 
 TEST_F(PyTorchCorpus, ReadsOrRefusesTheRest) {
-  for (const auto& [path, manifest] : ZipManifests()) {
+  for (const auto& [path, manifest] : Manifests("PK\3\4")) {
     if (manifest["expect"] != "either") continue;
     auto file = OpenFile(path);
     ASSERT_TRUE(file.ok()) << file.status();
@@ -123,7 +123,7 @@ TEST_F(PyTorchCorpus, ReadsOrRefusesTheRest) {
 
 TEST_F(PyTorchCorpus, RefusesHostileFiles) {
   int seen = 0;
-  for (const auto& [path, manifest] : ZipManifests()) {
+  for (const auto& [path, manifest] : Manifests("PK\3\4")) {
     if (manifest["expect"] != "reject") continue;
     ++seen;
     auto file = OpenFile(path);
@@ -136,8 +136,43 @@ TEST_F(PyTorchCorpus, RefusesHostileFiles) {
   EXPECT_GE(seen, 1);
 }
 
+// Files from before 1.6 begin with five pickles: number, number, dict, object, keys.
+TEST_F(PyTorchCorpus, RunsThePicklesOfOldStreams) {
+  int seen = 0;
+  for (const auto& [path, manifest] : Manifests("\x80\x02\x8a\x0a")) {
+    ++seen;
+    auto file = OpenFile(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    uint64_t offset = 0;
+    for (int i = 0; i < 5; ++i) {
+      SourceStream stream(file->get(), offset);
+      const auto result = RunPickle(&stream, Limits());
+      ASSERT_TRUE(result.ok()) << path << " pickle " << i << ": " << result.status();
+      offset += result->size_bytes;
+      if (i == 4) {
+        EXPECT_TRUE(result->graph.Is(result->graph.root(), PickleKind::kList)) << path;
+      }
+    }
+  }
+  EXPECT_GE(seen, 30);
+}
+
+TEST_F(PyTorchCorpus, RefusesHostilePickles) {
+  int seen = 0;
+  for (const auto& [path, manifest] : Manifests("")) {
+    if (manifest["kind"] != "hostile" || path.find(".zip") != std::string::npos) continue;
+    auto file = OpenFile(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    SourceStream stream(file->get());
+    const absl::Status status = RunPickle(&stream, Limits()).status();
+    EXPECT_FALSE(status.ok()) << path;
+    if (GetReason(status) == Reason::kUnsafe) ++seen;
+  }
+  EXPECT_EQ(seen, 2);
+}
+
 TEST_F(PyTorchCorpus, TellsParametersViewsAndTies) {
-  for (const auto& [path, manifest] : ZipManifests()) {
+  for (const auto& [path, manifest] : Manifests("PK\3\4")) {
     if (manifest["expect"] != "load" || manifest["kind"] == "torchscript") continue;
     auto file = OpenFile(path);
     ASSERT_TRUE(file.ok()) << file.status();

@@ -356,6 +356,13 @@ TEST(PyTorchReader, BoundsTheWalk) {
   Limits limits;
   limits.pickle_opcodes_max = 100000;
   EXPECT_TRUE(FailsWith(ReadObject(laughs, {}, limits).status(), Reason::kLimit, "walking"));
+  // One object with many attributes, met many times: every meeting searches them.
+  std::vector<std::string> attributes;
+  for (int i = 0; i < 1000; ++i) attributes.insert(attributes.end(), {Str(absl::StrCat(i)), "N"});
+  std::string meetings = "](" + Instance("A", DictOf(attributes)) + "q\1";
+  for (int i = 0; i < 100; ++i) meetings += "h\1";
+  EXPECT_TRUE(
+      FailsWith(ReadObject(meetings + "e", {}, limits).status(), Reason::kLimit, "walking"));
   limits = Limits();
   limits.entries_max = 1;
   EXPECT_TRUE(FailsWith(ReadObject(ListOf({Floats(), Floats()}), {}, limits).status(),

@@ -50,7 +50,11 @@ struct ZipEnd {
   std::string after = "";   // bytes behind it all
 };
 
-inline std::string Le(uint64_t value, size_t width) { return LittleEndian(value, width); }
+// Wider than 8 bytes: zeros follow.
+inline std::string Le(uint64_t value, size_t width) {
+  return width <= 8 ? LittleEndian(value, width)
+                    : LittleEndian(value, 8) + std::string(width - 8, '\0');
+}
 
 inline std::string StoredBytes(const ZipPart& part) {
   return part.method == 0 ? part.data : part.stored;
