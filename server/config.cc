@@ -13,10 +13,18 @@
 namespace ballast {
 namespace {
 
+// "" if it is one. CLI11 would take -1 for 2^64-1, and cut what is larger.
+std::string IsWholeNumber(const std::string& text) {
+  uint64_t value = 0;
+  if (absl::SimpleAtoi(text, &value)) return "";
+  return absl::StrCat("\"", Printable(text), "\" is not a whole number from 0 to 2^64-1");
+}
+
 void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms) {
   app->set_version_flag("--version", std::string("ballastd ") + kVersion);
   app->set_config("--config", "", "Read settings from this INI file");
-  app->allow_config_extras(CLI::config_extras_mode::error);  // a misspelt limit must not be no limit
+  app->allow_config_extras(
+      CLI::config_extras_mode::error);  // a misspelt limit must not be no limit
   app->add_option("--data-dir", config->data_dir, "Folder of the store; made if it is not there")
       ->required();
   app->add_option("--listen", config->listen,
@@ -33,7 +41,8 @@ void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms) {
       ->check(CLI::Range(0, 3'600'000));
   CLI::App* limits = app->add_subcommand("limits", "")->configurable()->group("");
   for (const LimitField& limit : AllLimits()) {
-    limits->add_option("--" + std::string(limit.name), config->limits.*limit.field);
+    limits->add_option("--" + std::string(limit.name), config->limits.*limit.field)
+        ->check(IsWholeNumber);
   }
 }
 
@@ -79,6 +88,9 @@ absl::Status CheckConfig(const Config& config) {
   }
   if (!config.tls.client_ca.empty() && config.tls.certificate.empty()) {
     return absl::InvalidArgumentError("--tls-client-ca needs --tls-cert and --tls-key");
+  }
+  if (config.limits.streams_max == 0) {
+    return absl::InvalidArgumentError("limits.streams_max is 0, want at least 1");
   }
   for (const std::string& address : config.listen) {
     const bool unix_socket = absl::StartsWith(address, "unix:");

@@ -44,7 +44,7 @@ absl::StatusOr<Invocation> ParseCommandLine(int argc, const char* const* argv);
 bool IsLoopback(absl::string_view address);
 
 // The rules that no flag alone can break: TLS files come in pairs, listeners beyond
-// loopback have TLS or --insecure.
+// loopback have TLS or --insecure, calls have threads.
 absl::Status CheckConfig(const Config& config);
 
 }  // namespace ballast
