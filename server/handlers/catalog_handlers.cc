@@ -1,6 +1,7 @@
 // Names and lists: models, versions, entries, aliases, capabilities.
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -21,6 +22,20 @@ size_t PageSize(uint32_t asked, const Limits& limits) {
   return asked == 0 ? limits.page_entries_max : std::min<uint64_t>(asked, limits.page_entries_max);
 }
 
+// Lists a page, and a smaller one for as long as it is too large for a message: only the
+// catalog can say where a page ends.
+template <typename Response>
+absl::Status ListPage(size_t page_size, Response* response,
+                      const std::function<absl::Status(size_t page_size)>& list) {
+  RETURN_IF_ERROR(list(page_size));
+  while (page_size > 1 && response->ByteSizeLong() > kPageBytes) {
+    page_size /= 2;
+    response->Clear();
+    RETURN_IF_ERROR(list(page_size));
+  }
+  return absl::OkStatus();
+}
+
 void ModelToProto(const ModelInfo& model, v1::Model* out) {
   out->set_model(model.model);
   out->set_latest(model.latest);
@@ -34,13 +49,14 @@ absl::Status ListModels(const Services& services, Call* call, const v1::ListMode
   call->subject = request.prefix().substr(0, 255);
   RETURN_IF_ERROR(CheckModelPrefix(request.prefix()), "list models");
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kList, request.prefix()));
-  ASSIGN_OR_RETURN(
-      const ModelPage page,
-      services.catalog->ListModels(request.prefix(), PageSize(request.page_size(), services.limits),
-                                   request.page_token()));
-  for (const ModelInfo& model : page.models) ModelToProto(model, response->add_models());
-  response->set_next_page_token(page.next_page_token);
-  return absl::OkStatus();
+  const size_t most = PageSize(request.page_size(), services.limits);
+  return ListPage(most, response, [&](size_t page_size) -> absl::Status {
+    ASSIGN_OR_RETURN(const ModelPage page, services.catalog->ListModels(request.prefix(), page_size,
+                                                                        request.page_token()));
+    for (const ModelInfo& model : page.models) ModelToProto(model, response->add_models());
+    response->set_next_page_token(page.next_page_token);
+    return absl::OkStatus();
+  });
 }
 
 absl::Status GetModel(const Services& services, Call* call, const v1::GetModelRequest& request,
@@ -59,15 +75,16 @@ absl::Status ListVersions(const Services& services, Call* call,
   call->subject = request.model().substr(0, 255);
   RETURN_IF_ERROR(CheckModelName(request.model()));
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kRead, request.model()));
-  ASSIGN_OR_RETURN(
-      const VersionPage page,
-      services.catalog->ListVersions(
-          request.model(), PageSize(request.page_size(), services.limits), request.page_token()));
-  for (const VersionInfo& version : page.versions) {
-    VersionToProto(version, response->add_versions());
-  }
-  response->set_next_page_token(page.next_page_token);
-  return absl::OkStatus();
+  const size_t most = PageSize(request.page_size(), services.limits);
+  return ListPage(most, response, [&](size_t page_size) -> absl::Status {
+    ASSIGN_OR_RETURN(const VersionPage page, services.catalog->ListVersions(
+                                                 request.model(), page_size, request.page_token()));
+    for (const VersionInfo& version : page.versions) {
+      VersionToProto(version, response->add_versions());
+    }
+    response->set_next_page_token(page.next_page_token);
+    return absl::OkStatus();
+  });
 }
 
 absl::StatusOr<VersionInfo> Resolve(const Services& services, Call* call,
