@@ -34,6 +34,7 @@ absl::StatusOr<ValidateInput> ReadValidate(const Limits& limits, FrameStream* st
   ValidateInput input;
   input.header = message.header();
   wire::ManifestAssembler assembler(limits);
+  bool complete = true;  // also without any entries: a reference has them
   while (true) {
     ASSIGN_OR_RETURN(message, ReadMessage<v1::ValidateRequest>(stream));
     if (message.has_end()) break;
@@ -41,10 +42,12 @@ absl::StatusOr<ValidateInput> ReadValidate(const Limits& limits, FrameStream* st
       RETURN_IF_ERROR(AppendSchema(message.schema(), limits, &input.schema_json));
     } else if (message.has_entries()) {
       RETURN_IF_ERROR(assembler.Add(message.entries()));
+      complete = assembler.done();
     } else {
       return MalformedError("validate: want schema, entries or `end`");
     }
   }
+  if (!complete) return TruncatedError("validate: the entries are not complete");
   ASSIGN_OR_RETURN(input.entries, assembler.Take(false));
   return input;
 }
