@@ -1,0 +1,216 @@
+// Every method asks the authorizer before it does anything; a block that a caller
+// may not see is asked for again.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <mutex>
+#include <set>
+
+#include "tests/server/server_testing.h"
+
+namespace ballast {
+namespace {
+
+// Refuses what `deny` says, and remembers what it was asked.
+class Gatekeeper : public Authorizer {
+ public:
+  absl::Status Authorize(absl::string_view principal, Action action,
+                         absl::string_view model) override {
+    const std::lock_guard lock(mutex_);
+    asked_.insert(action);
+    if (denied_.count(action) == 0) return absl::OkStatus();
+    return absl::PermissionDeniedError(
+        absl::StrCat(principal, " may not ", ActionName(action), " ", model));
+  }
+  bool BlockVisible(absl::string_view, const Digest&) override { return blocks_visible; }
+
+  void Deny(std::set<Action> actions) { denied_ = std::move(actions); }
+  const std::set<Action>& asked() const { return asked_; }
+  bool blocks_visible = true;
+
+ private:
+  std::mutex mutex_;
+  std::set<Action> denied_;
+  std::set<Action> asked_;
+};
+
+const std::set<Action> kAllActions = {Action::kRead,       Action::kPush, Action::kSetAlias,
+                                      Action::kBindSchema, Action::kList, Action::kConvert};
+
+// "m" with one version, an alias and a schema.
+void Populate(const TestServer& server) {
+  MustPush(server, "m", SmallModel(), "prod");
+  ASSERT_THAT(BindSchema(server, "m", SchemaJsonOf(SmallModel())), IsOk());
+}
+
+// Calls that have nothing in common but that each succeeds on a populated server.
+std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
+  const std::string file = FileOf(Format::kSafetensors, SmallModel());
+  std::map<std::string, std::vector<std::vector<Frame>>> calls;
+  const auto one = [&](const std::string& method, const auto& message) {
+    calls[method].push_back({EncodeMessage(message)});
+  };
+  calls["Push"].push_back(Frames(FileMessages(HeaderOf("m"), file)));
+  v1::PushHeader with_alias = HeaderOf("m");
+  with_alias.set_alias("prod");
+  calls["Push"].push_back(Frames(FileMessages(with_alias, file)));
+  one("Pull", RequestOf("m"));
+
+  std::vector<v1::ConvertRequest> convert(3);
+  convert[0].mutable_header()->set_to("pytorch");
+  convert[1].mutable_file()->set_payload(file);
+  convert[2].mutable_end()->set_size_bytes(file.size());
+  calls["Convert"].push_back(Frames(convert));
+
+  std::vector<v1::InspectRequest> inspect(3);
+  inspect[0].mutable_header();
+  inspect[1].mutable_file()->set_payload(file);
+  inspect[2].mutable_end()->set_size_bytes(file.size());
+  calls["Inspect"].push_back(Frames(inspect));
+  inspect.resize(1);
+  inspect[0].mutable_header()->set_reference("m");
+  calls["Inspect"].push_back(Frames(inspect));
+
+  std::vector<v1::ValidateRequest> validate(2);
+  validate[0].mutable_header()->set_reference("m");
+  validate[1].mutable_end();
+  calls["Validate"].push_back(Frames(validate));
+  validate[0].mutable_header()->set_reference("");
+  validate[0].mutable_header()->set_schema_reference("m");
+  calls["Validate"].push_back(Frames(validate));
+
+  std::vector<v1::BindSchemaRequest> bind(3);
+  bind[0].mutable_header()->set_model("m");
+  bind[1].set_schema(SchemaJsonOf(SmallModel()));
+  bind[2].mutable_end();
+  calls["BindSchema"].push_back(Frames(bind));
+  v1::UnbindSchemaRequest unbind;
+  unbind.set_model("m");
+  one("UnbindSchema", unbind);
+  v1::GetSchemaRequest schema;
+  schema.set_model("m");
+  one("GetSchema", schema);
+  schema.set_reference("m:1");
+  one("GetSchema", schema);
+
+  one("ListModels", v1::ListModelsRequest());
+  v1::GetModelRequest model;
+  model.set_model("m");
+  one("GetModel", model);
+  v1::ListVersionsRequest versions;
+  versions.set_model("m");
+  one("ListVersions", versions);
+  v1::GetVersionRequest version;
+  version.set_reference("m@prod");
+  one("GetVersion", version);
+  v1::ListEntriesRequest entries;
+  entries.set_reference("m");
+  one("ListEntries", entries);
+  v1::SetAliasRequest set_alias;
+  set_alias.set_reference("m");
+  set_alias.set_alias("prod");
+  one("SetAlias", set_alias);
+  v1::DeleteAliasRequest delete_alias;
+  delete_alias.set_model("m");
+  delete_alias.set_alias("prod");
+  one("DeleteAlias", delete_alias);
+  return calls;
+}
+
+// What a server does says nothing about any model: there is nothing to ask.
+const std::set<std::string> kNeverAsks = {"GetCapabilities"};
+
+TEST(Authorizer, EveryMethodAsksTheAuthorizer) {
+  const auto calls = ValidCalls();
+  const TestServer methods;
+  for (const auto& [method, unused] : methods.methods()) {
+    if (kNeverAsks.count(method) > 0) continue;
+    ASSERT_EQ(calls.count(method), 1u) << method << " is new: give it a valid call here";
+    for (const std::vector<Frame>& call : calls.at(method)) {
+      TestServer server;
+      Populate(server);
+      Gatekeeper gatekeeper;
+      gatekeeper.Deny(kAllActions);
+      server.SetAuthorizer(&gatekeeper);
+      const Answers denied = Exchange(server, method, call, "mallory");
+      EXPECT_THAT(denied.status, IsError(absl::StatusCode::kPermissionDenied, "mallory may not"))
+          << method;
+      EXPECT_TRUE(denied.frames.empty()) << method << " answered something";
+      EXPECT_EQ(gatekeeper.asked().size(), 1u);
+      gatekeeper.Deny({});
+      EXPECT_THAT(Exchange(server, method, call).status, IsOk()) << method << ": no valid call";
+    }
+  }
+}
+
+TEST(Authorizer, EachActionIsDeniedByItself) {
+  const struct {
+    std::string method;
+    size_t call;
+    Action action;
+  } kRows[] = {
+      {"Push", 0, Action::kPush},
+      {"Push", 1, Action::kSetAlias},
+      {"Pull", 0, Action::kRead},
+      {"Convert", 0, Action::kConvert},
+      {"Inspect", 0, Action::kConvert},
+      {"Inspect", 1, Action::kRead},
+      {"Validate", 0, Action::kRead},
+      {"Validate", 1, Action::kRead},
+      {"BindSchema", 0, Action::kBindSchema},
+      {"UnbindSchema", 0, Action::kBindSchema},
+      {"GetSchema", 0, Action::kRead},
+      {"GetSchema", 1, Action::kRead},
+      {"ListModels", 0, Action::kList},
+      {"SetAlias", 0, Action::kSetAlias},
+      {"DeleteAlias", 0, Action::kSetAlias},
+  };
+  for (const auto& row : kRows) {
+    TestServer server;
+    Populate(server);
+    Gatekeeper gatekeeper;
+    gatekeeper.Deny({row.action});
+    server.SetAuthorizer(&gatekeeper);
+    EXPECT_THAT(Exchange(server, row.method, ValidCalls().at(row.method).at(row.call)).status,
+                IsError(absl::StatusCode::kPermissionDenied, ActionName(row.action)))
+        << row.method;
+  }
+}
+
+TEST(Authorizer, ASchemaReferenceOfAPushIsARead) {
+  TestServer server;
+  MustPush(server, "secret", SmallModel());
+  Gatekeeper gatekeeper;
+  gatekeeper.Deny({Action::kRead});
+  server.SetAuthorizer(&gatekeeper);
+  ManifestPush push("m", SmallModel());
+  push.header.set_schema_reference("secret");
+  EXPECT_THAT(push.Run(server).status,
+              IsError(absl::StatusCode::kPermissionDenied, "may not read secret"));
+}
+
+TEST(Authorizer, ABlockThatIsNotVisibleIsAskedForAgain) {
+  TestServer server;
+  const std::vector<Tensor> tensors = BigModel();
+  MustPush(server, "theirs", tensors);
+  Gatekeeper gatekeeper;
+  gatekeeper.blocks_visible = false;
+  server.SetAuthorizer(&gatekeeper);
+  const PushAnswer answer = ManifestPush("ours", tensors).Run(server);
+  ASSERT_THAT(answer.status, IsOk());
+  EXPECT_EQ(answer.needed.size(), 6u);
+  EXPECT_EQ(answer.committed->received_bytes(), PayloadBytes(ManifestOf(tensors)));
+  EXPECT_EQ(answer.committed->version().bytes_new(), 0u) << "stored once";
+
+  // Naming a digest gives nothing away, not even its size.
+  ManifestPush probe("ours", {MakeTensor("w", DType::kUint8, {7})});
+  probe.manifest.entries[0].blocks[0].digest = Sha256Of(tensors[0].bytes);
+  probe.blocks[Sha256Of(tensors[0].bytes)] = "guessed";
+  const PushAnswer probed = probe.Run(server);
+  EXPECT_TRUE(probed.asked);
+  EXPECT_THAT(probed.status, Fails(kInvalid, Reason::kChecksum, "block 0 of \"w\""));
+}
+
+}  // namespace
+}  // namespace ballast

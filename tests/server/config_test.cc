@@ -1,0 +1,188 @@
+#include "server/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/store/store_fixture.h"
+
+namespace ballast {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
+
+absl::StatusOr<Invocation> Parse(const std::vector<std::string>& arguments) {
+  std::vector<const char*> argv = {"ballastd"};
+  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  return ParseCommandLine(static_cast<int>(argv.size()), argv.data());
+}
+
+// Parses with this text as the configuration file.
+absl::StatusOr<Invocation> ParseFile(const std::string& text,
+                                     std::vector<std::string> arguments = {}) {
+  const TempDir dir;
+  const std::string path = dir.path() + "/ballast.ini";
+  std::ofstream(path) << text;
+  arguments.insert(arguments.end(), {"--config", path});
+  return Parse(arguments);
+}
+
+TEST(IsLoopback, IsTrueOnlyForAddressesOfThisMachine) {
+  const struct {
+    const char* address;
+    bool loopback;
+  } kRows[] = {
+      {"127.0.0.1:7420", true},
+      {"127.0.0.1:0", true},
+      {"127.255.3.4:1", true},
+      {"localhost:7420", true},
+      {"[::1]:7420", true},
+      {"unix:/run/ballast.sock", true},
+      {"unix:relative", true},
+      {"0.0.0.0:7420", false},
+      {"[::]:7420", false},
+      {"10.0.0.1:7420", false},
+      {"127.0.0.256:7420", false},
+      {"127.0.0.1.example.org:7420", false},
+      {"127.example.0.1:7420", false},
+      {"127.1:7420", false},
+      {"localhost.example.org:7420", false},
+      {"example.org:7420", false},
+      {"::1:7420", false},
+      {":7420", false},
+      {"", false},
+  };
+  for (const auto& row : kRows) EXPECT_EQ(IsLoopback(row.address), row.loopback) << row.address;
+}
+
+TEST(CommandLine, HasDefaults) {
+  const auto invocation = Parse({"--data-dir", "/d"});
+  ASSERT_THAT(invocation, IsOk());
+  EXPECT_EQ(invocation->print, "");
+  const Config& config = invocation->config;
+  EXPECT_EQ(config.data_dir, "/d");
+  EXPECT_THAT(config.listen, ElementsAre("127.0.0.1:7420"));
+  EXPECT_FALSE(config.insecure);
+  EXPECT_EQ(config.log_level, "info");
+  EXPECT_EQ(config.grace.count(), 10'000);
+  EXPECT_EQ(config.limits.streams_max, Limits().streams_max);
+}
+
+TEST(CommandLine, TakesEveryFlag) {
+  const auto invocation =
+      Parse({"--data-dir", "/d", "--listen", "0.0.0.0:1", "--listen", "unix:/s", "--tls-cert", "c",
+             "--tls-key", "k", "--tls-client-ca", "a", "--log-level", "error", "--grace-ms", "5"});
+  ASSERT_THAT(invocation, IsOk());
+  const Config& config = invocation->config;
+  EXPECT_THAT(config.listen, ElementsAre("0.0.0.0:1", "unix:/s"));
+  EXPECT_EQ(config.tls.certificate, "c");
+  EXPECT_EQ(config.tls.key, "k");
+  EXPECT_EQ(config.tls.client_ca, "a");
+  EXPECT_EQ(config.log_level, "error");
+  EXPECT_EQ(config.grace.count(), 5);
+}
+
+TEST(CommandLine, PrintsHelpAndVersion) {
+  EXPECT_THAT(Parse({"--help"})->print, HasSubstr("--data-dir"));
+  EXPECT_THAT(Parse({"--version"})->print, ::testing::StartsWith("ballastd "));
+}
+
+TEST(CommandLine, SaysWhatIsWrong) {
+  const struct {
+    std::vector<std::string> arguments;
+    std::string part;
+  } kRows[] = {
+      {{}, "--data-dir is required"},
+      {{"--data-dir"}, "--data-dir"},
+      {{"--data-dir", "/d", "--unknown"}, "--unknown"},
+      {{"--data-dir", "/d", "surplus"}, "surplus"},
+      {{"--data-dir", "/d", "--grace-ms", "soon"}, "--grace-ms"},
+      {{"--data-dir", "/d", "--grace-ms", "-1"}, "--grace-ms"},
+      {{"--data-dir", "/d", "--log-level", "loud"}, "--log-level"},
+      {{"--data-dir", "/d", "--listen", "7420"}, "want HOST:PORT or unix:/path"},
+      {{"--data-dir", "/d", "--config", "/no/such/file"}, "/no/such/file"},
+      {{"--data-dir", "/d", "--tls-cert", "c"}, "--tls-cert and --tls-key go together"},
+      {{"--data-dir", "/d", "--tls-key", "k"}, "--tls-cert and --tls-key go together"},
+      {{"--data-dir", "/d", "--tls-client-ca", "a"},
+       "--tls-client-ca needs --tls-cert and --tls-key"},
+      {{"--data-dir", "/d", "--listen", "0.0.0.0:7420"},
+       "--listen 0.0.0.0:7420 is reachable from other machines, want --tls-cert"},
+      {{"--data-dir", "/d", "--listen", "127.0.0.1:1", "--listen", "[::]:7420"}, "[::]:7420"},
+  };
+  for (const auto& row : kRows) {
+    EXPECT_THAT(Parse(row.arguments), IsError(kInvalid, row.part))
+        << ::testing::PrintToString(row.arguments);
+  }
+}
+
+TEST(CommandLine, AListenerBeyondLoopbackNeedsTlsOrInsecure) {
+  EXPECT_THAT(Parse({"--data-dir", "/d", "--listen", "0.0.0.0:1", "--insecure"}), IsOk());
+  EXPECT_THAT(
+      Parse({"--data-dir", "/d", "--listen", "0.0.0.0:1", "--tls-cert", "c", "--tls-key", "k"}),
+      IsOk());
+}
+
+TEST(ConfigFile, SetsFlagsAndLimits) {
+  const auto invocation = ParseFile(
+      "data-dir = /var/lib/ballast\n"
+      "listen = 127.0.0.1:1\n"
+      "grace-ms = 7\n"
+      "[limits]\n"
+      "streams_max = 32\n"
+      "spool_bytes_max = 1099511627776\n");
+  ASSERT_THAT(invocation, IsOk());
+  EXPECT_EQ(invocation->config.data_dir, "/var/lib/ballast");
+  EXPECT_THAT(invocation->config.listen, ElementsAre("127.0.0.1:1"));
+  EXPECT_EQ(invocation->config.grace.count(), 7);
+  EXPECT_EQ(invocation->config.limits.streams_max, 32u);
+  EXPECT_EQ(invocation->config.limits.spool_bytes_max, uint64_t{1} << 40);
+  EXPECT_EQ(invocation->config.limits.entries_max, Limits().entries_max);
+}
+
+TEST(ConfigFile, EveryLimitCanBeSet) {
+  std::string text = "data-dir = /d\n[limits]\n";
+  uint64_t value = 1000;
+  for (const LimitField& limit : AllLimits()) {
+    text += std::string(limit.name) + " = " + std::to_string(value++) + "\n";
+  }
+  const auto invocation = ParseFile(text);
+  ASSERT_THAT(invocation, IsOk());
+  value = 1000;
+  for (const LimitField& limit : AllLimits()) {
+    EXPECT_EQ(invocation->config.limits.*limit.field, value++) << limit.name;
+  }
+}
+
+TEST(ConfigFile, AFlagOnTheCommandLineWins) {
+  const auto invocation = ParseFile("data-dir = /file\nlog-level = error\n", {"--data-dir", "/d"});
+  ASSERT_THAT(invocation, IsOk());
+  EXPECT_EQ(invocation->config.data_dir, "/d");
+  EXPECT_EQ(invocation->config.log_level, "error");
+}
+
+TEST(ConfigFile, SaysWhatIsWrong) {
+  const struct {
+    std::string text;
+    std::string part;
+  } kRows[] = {
+      {"data-dir = /d\nlisten-to = 127.0.0.1:1\n", "listen-to"},
+      {"data-dir = /d\n[limits]\nstream_max = 1\n", "stream_max"},
+      {"data-dir = /d\n[limit]\nstreams_max = 1\n", "limit"},
+      {"data-dir = /d\n[limits]\nstreams_max = many\n", "streams_max"},
+      {"data-dir = /d\n[limits]\nstreams_max = -1\n", "\"-1\" is not a whole number"},
+      {"data-dir = /d\n[limits]\nstreams_max = 99999999999999999999\n",
+       "is not a whole number from 0 to 2^64-1"},
+      {"data-dir = /d\n[limits]\nstreams_max = 0\n", "limits.streams_max is 0, want at least 1"},
+      {"data-dir = /d\nlisten = 0.0.0.0:1\n", "reachable from other machines"},
+  };
+  for (const auto& row : kRows) {
+    EXPECT_THAT(ParseFile(row.text), IsError(kInvalid, row.part)) << row.text;
+  }
+}
+
+}  // namespace
+}  // namespace ballast
