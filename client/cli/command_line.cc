@@ -60,7 +60,9 @@ void AddHelp(CLI::App* app, Session* session, Command* chosen) {
           return UsageError(absl::StrCat("\"", Printable(word), "\" is no command"));
         }
       }
-      return session->Print(at->help());
+      // App::help would describe the subcommand that was parsed: this one.
+      return session->Print(
+          at->get_formatter()->make_help(at, at->get_name(), CLI::AppFormatMode::Normal));
     };
   });
 }
