@@ -42,7 +42,9 @@ class BigModelTest(harness.TestCase):
     def assert_bounded(self, what):
         if harness.SANITIZED:
             return  # shadow memory counts too
-        self.assertLess(type(self).server.peak_rss_bytes(), RSS_MAX_BYTES, what)
+        peak = type(self).server.peak_rss_bytes()
+        print(f"{what}: the server's peak memory is {peak >> 20} MiB", flush=True)
+        self.assertLess(peak, RSS_MAX_BYTES, what)
 
     def test_a_model_above_4_gib_goes_in_and_out_in_bounded_memory(self):
         self.need_disk(2 * SIZE_BYTES + 4 * GIB)
