@@ -65,17 +65,18 @@ absl::StatusOr<Format> WritableFormat(const std::string& flag, const std::string
   return FormatError(flag, name, kWritable);
 }
 
-absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, const Limits& limits) {
+absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, Session* session) {
   SchemaChoice choice;
   if (argument.empty()) return choice;
   ASSIGN_OR_RETURN(const Target target, ResolveTarget(argument), "--schema");
   if (!target.is_file()) {
-    choice.reference = target.text;
+    ASSIGN_OR_RETURN(choice.reference, session->Resolve(target), "--schema");
     return choice;
   }
-  ASSIGN_OR_RETURN(const auto file, OpenInput(target.text, CancelToken(), limits), "--schema");
-  ASSIGN_OR_RETURN(choice.json, ReadSchemaText(*file, limits), "--schema");
-  RETURN_IF_ERROR(UsageError(ParseSchema(choice.json, limits).status()),
+  ASSIGN_OR_RETURN(const auto file, OpenInput(target.text, session->cancel(), session->limits()),
+                   "--schema");
+  ASSIGN_OR_RETURN(choice.json, ReadSchemaText(*file, session->limits()), "--schema");
+  RETURN_IF_ERROR(UsageError(ParseSchema(choice.json, session->limits()).status()),
                   absl::StrCat("--schema ", Printable(target.text)));
   return choice;
 }

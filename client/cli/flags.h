@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/cli/session.h"
 
 namespace ballast::cli {
 
@@ -29,7 +30,7 @@ absl::StatusOr<Format> WritableFormat(const std::string& flag, const std::string
 
 // What --schema FILE|REF names; "" is no schema.
 // Errors: usage  not a schema, not a reference. NotFound.
-absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, const Limits& limits);
+absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, Session* session);
 
 }  // namespace ballast::cli
 

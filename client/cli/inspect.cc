@@ -111,8 +111,9 @@ std::string Describe(const std::string& subject, const Json& document, bool dige
 absl::StatusOr<std::string> InspectThe(Session* session, const Target& target,
                                        const InspectFlags& flags) {
   if (!target.is_file()) {
+    ASSIGN_OR_RETURN(const std::string reference, session->Resolve(target));
     ASSIGN_OR_RETURN(Client* const client, session->GetClient());
-    return client->Inspect(target.text, flags.options);
+    return client->Inspect(reference, flags.options);
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file,
                    OpenInput(target.text, session->cancel(), session->limits()));
@@ -127,7 +128,7 @@ absl::Status RunInspect(Session* session, InspectFlags* flags) {
   flags->options.control = session->Control();
   const absl::StatusOr<std::string> json = InspectThe(session, target, *flags);
   session->EndProgress();
-  if (!json.ok()) return ExplainTarget(target, json.status());
+  RETURN_IF_ERROR(json.status());
   if (session->json()) return session->Print(*json);
   const Json document = Json::parse(*json, nullptr, false);
   if (document.is_discarded()) return absl::InternalError("the description is not JSON");

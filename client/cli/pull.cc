@@ -22,21 +22,21 @@ struct PullFlags {
   PullOptions options;
 };
 
-absl::Status CheckFlags(const Session& session, PullFlags* flags) {
+absl::Status CheckFlags(Session* session, PullFlags* flags) {
   PullOptions& options = flags->options;
   RETURN_IF_ERROR(CheckReference(flags->reference));
-  RETURN_IF_ERROR(CheckRules(options.rules, session.limits()));
+  RETURN_IF_ERROR(CheckRules(options.rules, session->limits()));
   options.strict = !flags->no_strict;
   options.verify_sha256 = !flags->verify.empty();
   if (options.verify_sha256 && flags->verify != "sha256") {
     return UsageError(absl::StrCat("--verify: is \"", Printable(flags->verify), "\", want sha256"));
   }
-  if (flags->out == "-" && (options.verify_sha256 || session.json())) {
+  if (flags->out == "-" && (options.verify_sha256 || session->json())) {
     return UsageError(absl::StrCat(options.verify_sha256 ? "--verify" : "--json",
                                    ": stdout is the file, want -o FILE"));
   }
   ASSIGN_OR_RETURN(options.format, WritableFormat("--format", flags->format));
-  ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session.limits()));
+  ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session));
   return absl::OkStatus();
 }
 
@@ -76,7 +76,7 @@ Json ResultJson(const PullResult& result, const std::string& path) {
 }
 
 absl::Status RunPull(Session* session, PullFlags* flags) {
-  RETURN_IF_ERROR(CheckFlags(*session, flags));
+  RETURN_IF_ERROR(CheckFlags(session, flags));
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   if (flags->out.empty()) RETURN_IF_ERROR(ChooseName(client, flags));
   Report report;

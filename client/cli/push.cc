@@ -37,16 +37,16 @@ absl::Status ParseLabels(const std::vector<std::string>& labels,
 }
 
 // What can be told from the command line alone.
-absl::Status CheckFlags(const Session& session, PushFlags* flags) {
+absl::Status CheckFlags(Session* session, PushFlags* flags) {
   PushOptions& options = flags->options;
   RETURN_IF_ERROR(CheckModel(flags->model));
-  RETURN_IF_ERROR(CheckRules(options.rules, session.limits()));
+  RETURN_IF_ERROR(CheckRules(options.rules, session->limits()));
   RETURN_IF_ERROR(ParseLabels(flags->labels, &options.labels));
   if (!options.alias.empty()) RETURN_IF_ERROR(UsageError(CheckAliasName(options.alias)), "--alias");
   if (!options.parent.empty()) RETURN_IF_ERROR(CheckReference(options.parent), "--parent");
   options.strict = !flags->no_strict;
   ASSIGN_OR_RETURN(options.format, ReadableFormat("--format", flags->format));
-  ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session.limits()));
+  ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session));
   return absl::OkStatus();
 }
 
@@ -65,7 +65,7 @@ absl::StatusOr<PushResult> Push(Session* session, Client* client, const PushFlag
 }
 
 absl::Status RunPush(Session* session, PushFlags* flags) {
-  RETURN_IF_ERROR(CheckFlags(*session, flags));
+  RETURN_IF_ERROR(CheckFlags(session, flags));
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   Report report;
   flags->options.refusal = &report;

@@ -47,9 +47,8 @@ absl::StatusOr<std::string> SchemaOfReference(Session* session, const Target& ta
                                               const SchemaFlags& flags) {
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   if (flags.bound) return client->GetBoundSchema(target.text);
-  const absl::StatusOr<std::string> json = client->GetSchema(target.text);
-  if (!json.ok()) return ExplainTarget(target, json.status());
-  return json;
+  ASSIGN_OR_RETURN(const std::string reference, session->Resolve(target));
+  return client->GetSchema(reference);
 }
 
 absl::StatusOr<Target> ResolveSubject(const SchemaFlags& flags) {

@@ -64,6 +64,13 @@ absl::StatusOr<Client*> Session::GetClient() {
   return client_.get();
 }
 
+absl::StatusOr<std::string> Session::Resolve(const Target& target) {
+  ASSIGN_OR_RETURN(Client* const client, GetClient());
+  const absl::StatusOr<VersionDescription> version = client->GetVersion(target.text);
+  if (!version.ok()) return ExplainTarget(target, version.status());
+  return absl::StrCat(version->model, ":", version->version);
+}
+
 CallControl Session::Control() {
   bar_ = std::make_unique<ProgressBar>(!quiet_ && !no_progress_);
   CallControl control;

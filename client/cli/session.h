@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/cli/progress_bar.h"
+#include "client/cli/target.h"
 
 namespace ballast::cli {
 
@@ -26,6 +27,9 @@ class Session {
 
   // The client, connected on first use. Errors: usage  an address or TLS file.
   absl::StatusOr<Client*> GetClient();
+  // The reference of the very version that `target` names. For one that was taken as a
+  // reference because there is no such file, a failure says so.
+  absl::StatusOr<std::string> Resolve(const Target& target);
   const Limits& limits() const { return options_.limits; }
   const CancelToken& cancel() const { return options_.cancel; }
   bool json() const { return json_; }

@@ -43,16 +43,15 @@ absl::StatusOr<Report> ValidateFile(Session* session, const Target& target,
 
 absl::StatusOr<Report> ValidateReference(Session* session, const Target& target,
                                          const ValidateFlags& flags) {
+  ASSIGN_OR_RETURN(const std::string reference, session->Resolve(target));
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
-  const absl::StatusOr<Report> report = client->Validate(target.text, flags.options);
-  if (!report.ok()) return ExplainTarget(target, report.status());
-  return report;
+  return client->Validate(reference, flags.options);
 }
 
 absl::Status RunValidate(Session* session, ValidateFlags* flags) {
   RETURN_IF_ERROR(CheckRules(flags->options.rules, session->limits()));
   flags->options.strict = !flags->no_strict;
-  ASSIGN_OR_RETURN(flags->options.schema, LoadSchema(flags->schema, session->limits()));
+  ASSIGN_OR_RETURN(flags->options.schema, LoadSchema(flags->schema, session));
   ASSIGN_OR_RETURN(const Target target, ResolveTarget(flags->target));
   ASSIGN_OR_RETURN(const Report report, target.is_file()
                                             ? ValidateFile(session, target, *flags)

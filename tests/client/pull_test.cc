@@ -207,6 +207,14 @@ TEST_F(PullTest, RulesChooseWhatIsPulled) {
   EXPECT_NE(out.find(Noise(33, 2)), std::string::npos);
 }
 
+TEST_F(PullTest, WarnsWhenTheRulesLeaveNothing) {
+  PullOptions options;
+  options.rules.include = {"zzz*"};
+  const auto pulled = client_->PullFile("team/net", folder_.Path("out"), options);
+  ASSERT_TRUE(pulled.ok()) << pulled.status();
+  EXPECT_THAT(pulled->warnings, ::testing::Contains(HasSubstr("no key is left")));
+}
+
 TEST_F(PullTest, WhatIsNotThereIsNamed) {
   for (const std::string reference : {"absent", "team/net:9", "team/net@no"}) {
     const auto pulled = client_->PullFile(reference, folder_.Path("out"), {});
