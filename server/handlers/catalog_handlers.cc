@@ -161,7 +161,8 @@ absl::Status DeleteAlias(const Services& services, Call* call,
 // Formats that ReadStateDict opens.
 bool CanRead(Format format) {
   return format == Format::kTorchSharp || format == Format::kTorchSharpTensor ||
-         format == Format::kPyTorch || format == Format::kSafetensors;
+         format == Format::kPyTorch || format == Format::kPyTorchLegacy ||
+         format == Format::kPyTorchTar || format == Format::kSafetensors;
 }
 
 absl::Status GetCapabilities(const Services& services, Call*, const v1::GetCapabilitiesRequest&,

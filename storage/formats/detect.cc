@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "storage/base/status.h"
 #include "storage/formats/forward_input.h"
+#include "storage/formats/pytorch_legacy.h"
 #include "storage/formats/reader.h"
 #include "storage/formats/torchsharp_parser.h"
 
@@ -18,9 +19,6 @@ struct Signature {
   Format format;              // kUnknown: refused
   absl::string_view foreign;  // what it is and what to do, if refused
 };
-
-// Of the bare magic number 0x1950a86a20f9469cfc6c as torch.save pickles it.
-constexpr absl::string_view kLegacyMagic("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 13);
 
 // All bytes of a literal, zeros too.
 template <size_t N>
@@ -125,7 +123,7 @@ absl::StatusOr<Format> DetectFormat(absl::string_view head) {
         "in place of the file");
   }
   if (IsSafetensors(head)) return Format::kSafetensors;
-  const size_t magic = head.substr(0, 32).find(kLegacyMagic.substr(0, 12));
+  const size_t magic = head.substr(0, 32).find(kPyTorchLegacyMagic.substr(0, 12));
   if (head[0] == '\x80' && magic != absl::string_view::npos) return Format::kPyTorchLegacy;
   if (IsPickle(head)) return Format::kPickle;
   return Format::kTorchSharp;

@@ -202,6 +202,7 @@ const NameSet& AllowedNames() {
                   {"torch.tensor", "_rebuild_from_type"},
                   {"torch.tensor", "_rebuild_from_type_v2"},
                   {"torch.nn.parameter", "Parameter"},
+                  {"torch.autograd.variable", "Variable"},
                   {"torch.nn.parameter", "UninitializedParameter"},
                   {"torch.nn.parameter", "UninitializedBuffer"},
                   {"torch.serialization", "_get_layout"},

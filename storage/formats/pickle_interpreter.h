@@ -25,8 +25,8 @@ inline constexpr size_t kPickleNumberBytesMax = 4096;  // a number in text
 // Runs one pickle; use it once. Not thread-safe.
 class PickleInterpreter {
  public:
-  PickleInterpreter(ByteStream* stream, const Limits& limits)
-      : limits_(limits), in_(stream, limits.pickle_bytes_max) {}
+  PickleInterpreter(ByteStream* stream, const Limits& limits, ClassIds class_ids)
+      : limits_(limits), class_ids_(class_ids), in_(stream, limits.pickle_bytes_max) {}
   absl::StatusOr<PickleResult> Run();
 
  private:
@@ -118,7 +118,7 @@ class PickleInterpreter {
   absl::Status CheckGlobal(const PickleGlobal& global) const;
   absl::StatusOr<PickleRef> MakeGlobal(absl::string_view module, absl::string_view name);
   absl::StatusOr<PickleRef> NewInstance(PickleRef cls, PickleRef args);
-  PickleRef WrappedClass(PickleRef id) const;
+  PickleRef ClassOf(PickleRef id) const;
   PickleRef DictCall(PickleRef callee, PickleRef args);
   PickleRef MakeCall(PickleRef callee, PickleRef args);
   template <typename... A>
@@ -127,6 +127,7 @@ class PickleInterpreter {
   }
 
   const Limits& limits_;  // Must outlive this.
+  const ClassIds class_ids_;
   PickleInput in_;
   PickleGraph graph_;
   PickleStack stack_;

@@ -188,8 +188,9 @@ void PickleInterpreter::AddFraming(Table* table) {
   (*table)[0x94] = {"MEMOIZE", &PickleInterpreter::Memoize};
 }
 
-absl::StatusOr<PickleResult> RunPickle(ByteStream* stream, const Limits& limits) {
-  return PickleInterpreter(stream, limits).Run();
+absl::StatusOr<PickleResult> RunPickle(ByteStream* stream, const Limits& limits,
+                                       ClassIds class_ids) {
+  return PickleInterpreter(stream, limits, class_ids).Run();
 }
 
 absl::StatusOr<PickleResult> RunPickle(absl::string_view bytes, const Limits& limits) {

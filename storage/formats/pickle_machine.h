@@ -12,8 +12,6 @@
 //   BUILD, SETITEM(S), APPEND(S), ADDITEMS   only on what can take them
 //   BUILD twice on one object, PROTO in the middle, MARK or values left at STOP: refused
 //
-// A persistent id ("module", class, file, source) is the class.
-//
 // Errors: InvalidArgument   MALFORMED, TRUNCATED, UNSAFE; names the byte offset.
 //         Unimplemented     the opcodes that refer to things outside.
 //         ResourceExhausted pickle_bytes_max, pickle_opcodes_max, pickle_memory_bytes_max.
@@ -36,9 +34,17 @@ struct PickleResult {
   uint64_t opcodes = 0;
 };
 
+// Old containers give the class of a module as a persistent id, with its source code
+// for a human to compare. The id is the class then; the source is never looked at.
+enum class ClassIds : uint8_t {
+  kModule,  // ("module", class, file, source): before 1.6
+  kTar,     // (class, file, source): before 0.1.10
+};
+
 // Runs one pickle from the stream's position to its STOP. The stream may have
 // been read further: size_bytes says where the pickle ended.
-absl::StatusOr<PickleResult> RunPickle(ByteStream* stream, const Limits& limits);
+absl::StatusOr<PickleResult> RunPickle(ByteStream* stream, const Limits& limits,
+                                       ClassIds class_ids = ClassIds::kModule);
 
 // Runs the pickle at the front of `bytes`; what follows STOP is not looked at.
 absl::StatusOr<PickleResult> RunPickle(absl::string_view bytes, const Limits& limits);

@@ -257,22 +257,29 @@ absl::Status PickleInterpreter::PersidText() {
   return BinPersid();
 }
 
-// torch before 1.6 wraps the classes of modules: ("module", class, file, source). The
-// class is what is meant; its source text is only a string.
-PickleRef PickleInterpreter::WrappedClass(PickleRef id) const {
-  const auto items = graph_.items(id);
-  const bool module = graph_.Is(id, PickleKind::kTuple) && items.size() == 4 &&
-                      graph_.Is(items[0], PickleKind::kString) &&
-                      graph_.text(items[0]) == "module" && graph_.Is(items[1], PickleKind::kGlobal);
-  return module ? items[1] : kNoPickleRef;
+// Old torch gives the class of a module as ("module", class, file, source), in a tar as
+// (class, file, source): the class is what is meant, its source text is only a string.
+// kNoPickleRef if the id is none of a class.
+PickleRef PickleInterpreter::ClassOf(PickleRef id) const {
+  if (!graph_.Is(id, PickleKind::kTuple)) return kNoPickleRef;
+  auto items = graph_.items(id);
+  if (class_ids_ == ClassIds::kModule) {
+    if (items.empty() || !graph_.Is(items[0], PickleKind::kString) ||
+        graph_.text(items[0]) != "module") {
+      return kNoPickleRef;
+    }
+    items.remove_prefix(1);
+  }
+  const bool is_class = items.size() == 3 && graph_.Is(items[0], PickleKind::kGlobal);
+  return is_class ? items[0] : kNoPickleRef;
 }
 
 absl::Status PickleInterpreter::BinPersid() {
   RETURN_IF_ERROR(Need(1));
-  const PickleRef id = stack_.Peek();
-  const PickleRef wrapped = WrappedClass(id);
+  const PickleRef cls = ClassOf(stack_.Peek());
+  const PickleRef value = cls != kNoPickleRef ? cls : graph_.Persistent(stack_.Peek());
   stack_.Drop(1);
-  return Push(wrapped != kNoPickleRef ? wrapped : graph_.Persistent(id));
+  return Push(value);
 }
 
 absl::Status PickleInterpreter::RefuseCallingOpcode() {

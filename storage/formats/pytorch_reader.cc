@@ -7,7 +7,7 @@
 #include "storage/base/status.h"
 #include "storage/formats/pickle_machine.h"
 #include "storage/formats/pytorch_archive.h"
-#include "storage/formats/pytorch_views.h"
+#include "storage/formats/pytorch_object.h"
 #include "storage/formats/pytorch_walk.h"
 
 namespace ballast {
@@ -24,13 +24,6 @@ absl::StatusOr<PickleGraph> ReadPickle(const PyTorchArchive& archive, absl::stri
                        ", want none");
   }
   return std::move(result.graph);
-}
-
-void AddGlobals(const PickleGraph& graph, SourceStateDict* dict) {
-  for (const PickleGlobal& global : graph.globals()) {
-    dict->globals.push_back(
-        {Printable(global.FullName()), std::string(GlobalVerdictName(global.verdict))});
-  }
 }
 
 // constants.pkl makes torch take the archive for TorchScript. It is read for what
@@ -56,12 +49,7 @@ absl::StatusOr<SourceStateDict> ReadPyTorch(const ByteSource& source, const Limi
   SourceStateDict dict;
   dict.format = archive.is_script() ? Format::kTorchScript : Format::kPyTorch;
   dict.writer = archive.Writer();
-  AddGlobals(graph, &dict);
-  TensorDecoder decoder(&graph, &archive, &limits);
-  RETURN_IF_ERROR(WalkPickle(graph, limits, &decoder, &dict));
-  dict.storages = std::move(decoder.storages());
-  dict.ties = FindTies(dict.entries);
-  RETURN_IF_ERROR(CheckViews(limits, &dict));
+  RETURN_IF_ERROR(ReadPickledObject(graph, limits, &archive, &dict));
   for (std::string& warning : archive.Warnings()) dict.warnings.push_back(std::move(warning));
   return dict;
 }

@@ -38,38 +38,20 @@ bool IsUntyped(const PickleGlobal& global) {
   return global.name == "UntypedStorage" || global.name == "_UntypedStorage";
 }
 
-absl::Status ParseClass(const PickleGraph& graph, PickleRef ref, PyTorchStorageId* id) {
-  if (!graph.Is(ref, PickleKind::kGlobal)) {
-    return MalformedError("storage class is a value of type ", Printable(graph.TypeName(ref)),
-                          ", want a class");
-  }
-  const PickleGlobal& global = graph.global(ref);
-  const bool torch =
-      global.module == "torch" || global.module == "torch.cuda" || global.module == "torch.storage";
-  if (torch && IsUntyped(global)) return absl::OkStatus();
-  if (torch) id->dtype = DTypeOfStorageClass(global.name);
-  if (!id->dtype.has_value()) {
-    return UnsupportedError("storage class is ", Printable(global.FullName()),
-                            ", want one of a known dtype");
-  }
-  id->element_bytes = InfoOf(*id->dtype).bits / 8;
-  return absl::OkStatus();
-}
-
-absl::Status ParseKey(const PickleGraph& graph, PickleRef ref, PyTorchStorageId* id) {
+absl::Status ParseKey(const PickleGraph& graph, PickleRef ref, std::string* key) {
   if (graph.Is(ref, PickleKind::kInt)) {
-    id->key = absl::StrCat(graph.integer(ref));
+    *key = absl::StrCat(graph.integer(ref));
   } else if (graph.Is(ref, PickleKind::kString)) {
-    id->key = std::string(graph.text(ref));
+    *key = std::string(graph.text(ref));
   } else {
     return MalformedError("storage key is a value of type ", Printable(graph.TypeName(ref)),
                           ", want a string");
   }
-  const bool good = !id->key.empty() && id->key.size() <= kKeyBytesMax &&
-                    std::all_of(id->key.begin(), id->key.end(),
+  const bool good = !key->empty() && key->size() <= kKeyBytesMax &&
+                    std::all_of(key->begin(), key->end(),
                                 [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
   if (good) return absl::OkStatus();
-  return UnsafeError("storage key is ", Printable(id->key.substr(0, 100)),
+  return UnsafeError("storage key is ", Printable(key->substr(0, 100)),
                      ", want letters, digits and underscores");
 }
 
@@ -91,6 +73,7 @@ absl::Status ParseView(const PickleGraph& graph, PickleRef ref, PyTorchStorageId
   if (!graph.Is(ref, PickleKind::kTuple) || view.size() != 3) {
     return MalformedError("view of storage ", id->key, " is no tuple of three");
   }
+  RETURN_IF_ERROR(ParseKey(graph, view[0], &id->view_key));
   ASSIGN_OR_RETURN(id->view_offset_bytes, ElementBytes(graph, view[1], *id, "view offset"));
   ASSIGN_OR_RETURN(id->view_bytes, ElementBytes(graph, view[2], *id, "view size"));
   if (!InRange(id->view_offset_bytes, id->view_bytes, id->size_bytes)) {
@@ -115,6 +98,24 @@ absl::string_view StorageClassOf(DType dtype) {
   return "";
 }
 
+absl::Status ParseStorageClass(const PickleGraph& graph, PickleRef ref, PyTorchStorageId* id) {
+  if (!graph.Is(ref, PickleKind::kGlobal)) {
+    return MalformedError("storage class is a value of type ", Printable(graph.TypeName(ref)),
+                          ", want a class");
+  }
+  const PickleGlobal& global = graph.global(ref);
+  const bool torch =
+      global.module == "torch" || global.module == "torch.cuda" || global.module == "torch.storage";
+  if (torch && IsUntyped(global)) return absl::OkStatus();
+  if (torch) id->dtype = DTypeOfStorageClass(global.name);
+  if (!id->dtype.has_value()) {
+    return UnsupportedError("storage class is ", Printable(global.FullName()),
+                            ", want one of a known dtype");
+  }
+  id->element_bytes = InfoOf(*id->dtype).bits / 8;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<PyTorchStorageId> ParseStorageId(const PickleGraph& graph, PickleRef persistent) {
   if (!graph.Is(persistent, PickleKind::kPersistent)) {
     return MalformedError("storage is a value of type ", Printable(graph.TypeName(persistent)),
@@ -128,8 +129,8 @@ absl::StatusOr<PyTorchStorageId> ParseStorageId(const PickleGraph& graph, Pickle
     return MalformedError("persistent id is not (\"storage\", class, key, location, numel)");
   }
   PyTorchStorageId id;
-  RETURN_IF_ERROR(ParseClass(graph, items[1], &id));
-  RETURN_IF_ERROR(ParseKey(graph, items[2], &id));
+  RETURN_IF_ERROR(ParseStorageClass(graph, items[1], &id));
+  RETURN_IF_ERROR(ParseKey(graph, items[2], &id.key));
   if (graph.text(items[3]) == "meta") {
     return UnsupportedError("storage ", id.key, " is on device meta, which has no data");
   }

@@ -26,12 +26,18 @@ struct PyTorchStorageId {
   uint64_t size_bytes = 0;         // of the whole storage
   uint64_t view_offset_bytes = 0;  // of the window that this id stands for
   uint64_t view_bytes = 0;         // size_bytes if it is the whole storage
+  std::string view_key;            // "" if it is the whole storage
 };
 
 // The dtype of a classic storage class ("FloatStorage"); nullopt if there is none.
 std::optional<DType> DTypeOfStorageClass(absl::string_view name);
 // The inverse; "" for dtypes that only UntypedStorage holds.
 absl::string_view StorageClassOf(DType dtype);
+
+// Sets dtype and element_bytes from a class (`torch FloatStorage`, `torch.cuda …`).
+// Errors: InvalidArgument/MALFORMED  it is no class.  Unimplemented  a class without a
+//         dtype here.
+absl::Status ParseStorageClass(const PickleGraph& graph, PickleRef ref, PyTorchStorageId* id);
 
 // Errors: InvalidArgument/MALFORMED  not of the form above, numel negative or too big.
 //         InvalidArgument/UNSAFE     a key with other characters than [A-Za-z0-9_].

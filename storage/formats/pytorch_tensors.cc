@@ -15,6 +15,7 @@ namespace {
 constexpr int kWrappersMax = 16;
 constexpr absl::string_view kUtils = "torch._utils.";
 constexpr absl::string_view kParameter = "torch.nn.parameter.Parameter";
+constexpr absl::string_view kVariable = "torch.autograd.variable.Variable";
 
 bool IsOldTensorClass(absl::string_view name) {
   return (absl::StartsWith(name, "torch.cuda.") || absl::StartsWith(name, "torch.")) &&
@@ -30,7 +31,8 @@ bool IsFromType(absl::string_view name) {
 
 bool IsTensorCallee(absl::string_view name) {
   return absl::StartsWith(name, absl::StrCat(kUtils, "_rebuild_")) || IsFromType(name) ||
-         absl::StartsWith(name, "torch.nn.parameter.") || IsOldTensorClass(name);
+         absl::StartsWith(name, "torch.nn.parameter.") || name == kVariable ||
+         IsOldTensorClass(name);
 }
 
 bool IsComplex(DType dtype) {
@@ -92,6 +94,9 @@ TensorDecoder::TensorDecoder(const PickleGraph* graph, StorageLocator* locator,
 }
 
 bool TensorDecoder::IsTensor(PickleRef ref) const {
+  if (graph_->Is(ref, PickleKind::kPersistent)) {
+    return locator_->FindTensor(*graph_, ref) != nullptr;
+  }
   if (!graph_->Is(ref, PickleKind::kCall) && !graph_->Is(ref, PickleKind::kInstance)) return false;
   const PickleGlobal& callee = graph_->global(graph_->object(ref)->callee);
   return tensor_callees_[static_cast<size_t>(&callee - graph_->globals().data())];
@@ -171,9 +176,16 @@ absl::StatusOr<TensorDecoder::Call> TensorDecoder::Unwrap(PickleRef ref) {
   const auto enter = [&](PickleRef inner) {
     decoded_[inner] = true;
     const PickleObject* object = graph_->object(inner);
+    if (object == nullptr) {
+      call.outside = locator_->FindTensor(*graph_, inner);
+      return;
+    }
     call.name = graph_->global(object->callee).FullName();
-    // torch 0.1: the arguments of the tensor classes are empty, the state has them.
-    const bool old = IsOldTensorClass(call.name) && object->state != kNoPickleRef;
+    // torch 0.1: the arguments of the classes are empty, the state has them.
+    const bool wrapper = call.name == kParameter || call.name == kVariable;
+    const bool old =
+        (IsOldTensorClass(call.name) || (wrapper && graph_->items(object->args).empty())) &&
+        object->state != kNoPickleRef;
     call.args = graph_->items(old ? object->state : object->args);
   };
   enter(ref);
@@ -191,7 +203,9 @@ absl::StatusOr<TensorDecoder::Call> TensorDecoder::Unwrap(PickleRef ref) {
     const bool parameter = call.name == "torch._utils._rebuild_parameter" ||
                            call.name == "torch._utils._rebuild_parameter_with_state" ||
                            call.name == kParameter;
-    if (!parameter && call.name != "torch._utils._rebuild_device_tensor_from_cpu_tensor") {
+    if (call.outside != nullptr) return call;
+    if (!parameter && call.name != kVariable &&
+        call.name != "torch._utils._rebuild_device_tensor_from_cpu_tensor") {
       return call;
     }
     call.parameter |= parameter;
@@ -203,12 +217,18 @@ absl::StatusOr<TensorDecoder::Call> TensorDecoder::Unwrap(PickleRef ref) {
   return MalformedError("tensor is wrapped more than ", kWrappersMax, " times");
 }
 
+absl::StatusOr<TensorExtent> TensorDecoder::ParseExtent(const Call& call) const {
+  TensorExtent extent;
+  ASSIGN_OR_RETURN(extent.offset, Number(call.args[1], "storage offset"));
+  ASSIGN_OR_RETURN(extent.dims, Numbers(call.args[2], "size"));
+  ASSIGN_OR_RETURN(extent.strides, Numbers(call.args[3], "stride"));
+  return extent;
+}
+
 // Sets dims, strides and offset, and checks that all elements lie in the storage.
-absl::Status TensorDecoder::DecodeExtent(const Call& call, const PyTorchStorageId& id,
-                                         SourceEntry* entry) {
-  ASSIGN_OR_RETURN(const uint64_t offset, Number(call.args[1], "storage offset"));
-  ASSIGN_OR_RETURN(const std::vector<uint64_t> dims, Numbers(call.args[2], "size"));
-  ASSIGN_OR_RETURN(const std::vector<uint64_t> strides, Numbers(call.args[3], "stride"));
+absl::Status TensorDecoder::DecodeExtent(const TensorExtent& extent, const PyTorchStorageId& id,
+                                         SourceEntry* entry) const {
+  const auto& [offset, dims, strides] = extent;
   if (dims.size() != strides.size()) {
     return MalformedError("tensor has ", dims.size(), " dims and ", strides.size(), " strides");
   }
@@ -300,15 +320,28 @@ absl::StatusOr<SourceEntry> TensorDecoder::DecodeCall(const Call& call) {
     if (!IsPlain(*id.dtype)) return UnsupportedError("dtype is torch.", DTypeName(*id.dtype));
     entry.spec.dtype = *id.dtype;
   }
-  RETURN_IF_ERROR(DecodeExtent(call, id, &entry));
+  ASSIGN_OR_RETURN(const TensorExtent extent, ParseExtent(call));
+  RETURN_IF_ERROR(DecodeExtent(extent, id, &entry));
   RETURN_IF_ERROR(DecodeTail(call, id, &entry));
+  ASSIGN_OR_RETURN(entry.storage, StorageIndex(id));
+  return entry;
+}
+
+absl::StatusOr<SourceEntry> TensorDecoder::DecodeOutside(const Call& call) {
+  const PyTorchStorageId& id = call.outside->storage;
+  if (!id.dtype.has_value()) return UnsupportedError("storage ", id.key, " is untyped");
+  if (!IsPlain(*id.dtype)) return UnsupportedError("dtype is torch.", DTypeName(*id.dtype));
+  SourceEntry entry;
+  entry.spec.dtype = *id.dtype;
+  if (call.parameter) entry.spec.kind = Kind::kParameter;
+  RETURN_IF_ERROR(DecodeExtent(call.outside->extent, id, &entry));
   ASSIGN_OR_RETURN(entry.storage, StorageIndex(id));
   return entry;
 }
 
 absl::StatusOr<SourceEntry> TensorDecoder::Decode(PickleRef ref) {
   ASSIGN_OR_RETURN(const Call call, Unwrap(ref));
-  return DecodeCall(call);
+  return call.outside != nullptr ? DecodeOutside(call) : DecodeCall(call);
 }
 
 }  // namespace ballast

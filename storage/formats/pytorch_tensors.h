@@ -6,7 +6,9 @@
 //   _rebuild_parameter(_with_state)  (tensor, requires_grad, hooks[, state])
 //   _rebuild_from_type(_v2)          (function, type, arguments, state)
 //   torch FloatTensor () BUILD (storage, offset, size, stride)          torch 0.1
-//   torch.nn.parameter Parameter (tensor,) BUILD (…)                    torch 0.1–0.3
+//   torch.nn.parameter Parameter, torch.autograd.variable Variable      torch 0.1–0.3
+//                       (tensor,) BUILD (…), or () BUILD (tensor, …)
+//   a persistent id of a tensor that the container describes            tar
 // offset and stride count elements. metadata is {"conj": True} and/or {"neg": True}.
 //
 // Source: torch/_utils.py, torch/_tensor.py, torch/nn/parameter.py. Stricter: numbers
@@ -30,6 +32,19 @@
 
 namespace ballast {
 
+// Where a tensor's elements lie in its storage; counted in elements.
+struct TensorExtent {
+  uint64_t offset = 0;
+  std::vector<uint64_t> dims;
+  std::vector<uint64_t> strides;
+};
+
+// A tensor that the container describes outside of the pickle.
+struct OutsideTensor {
+  PyTorchStorageId storage;
+  TensorExtent extent;
+};
+
 // Knows where a container keeps its storages.
 class StorageLocator {
  public:
@@ -37,6 +52,12 @@ class StorageLocator {
   // The storage of this key.
   // Errors: InvalidArgument/MALFORMED  there is none, or its size is not id.size_bytes.
   virtual absl::StatusOr<SourceStorage> Locate(const PyTorchStorageId& id) = 0;
+  // The tensor that this persistent id names; null if it names none. Lives as long as
+  // the locator.
+  virtual const OutsideTensor* FindTensor(const PickleGraph& /*graph*/,
+                                          PickleRef /*persistent*/) const {
+    return nullptr;
+  }
 };
 
 // Not thread-safe.
@@ -68,14 +89,18 @@ class TensorDecoder {
     std::string name;  // "torch._utils._rebuild_tensor_v2"
     absl::Span<const PickleRef> args;
     bool parameter = false;
+    const OutsideTensor* outside = nullptr;  // name and args are empty then
   };
   absl::StatusOr<Call> Unwrap(PickleRef ref);
   absl::Status CheckTensorType(PickleRef type, Call* call) const;
   absl::StatusOr<uint32_t> StorageIndex(const PyTorchStorageId& id);
   absl::StatusOr<SourceEntry> DecodeCall(const Call& call);
+  absl::StatusOr<SourceEntry> DecodeOutside(const Call& call);
   absl::Status DecodeTail(const Call& call, const PyTorchStorageId& id, SourceEntry* entry);
   absl::Status DecodeMetadata(PickleRef metadata, SourceEntry* entry) const;
-  absl::Status DecodeExtent(const Call& call, const PyTorchStorageId& id, SourceEntry* entry);
+  absl::StatusOr<TensorExtent> ParseExtent(const Call& call) const;
+  absl::Status DecodeExtent(const TensorExtent& extent, const PyTorchStorageId& id,
+                            SourceEntry* entry) const;
   absl::StatusOr<std::vector<uint64_t>> Numbers(PickleRef ref, absl::string_view what) const;
   absl::StatusOr<uint64_t> Number(PickleRef ref, absl::string_view what) const;
 

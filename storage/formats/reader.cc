@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
+#include "storage/formats/pytorch_legacy.h"
 #include "storage/formats/pytorch_reader.h"
+#include "storage/formats/pytorch_tar.h"
 #include "storage/formats/safetensors_reader.h"
 #include "storage/formats/storage_reader.h"
 #include "storage/formats/torchsharp_optimizer.h"
@@ -34,8 +36,8 @@ constexpr std::array kContainers = {
     Container{Format::kPyTorch, "a zip archive (PyTorch?)", ReadPyTorch},
     Container{Format::kTorchScript, "a TorchScript archive", ReadPyTorch},
     Container{Format::kPyTorchLegacy, "a PyTorch file from before 1.6 (a stream of pickles)",
-              nullptr},
-    Container{Format::kPyTorchTar, "a tar archive", nullptr},
+              ReadPyTorchLegacy},
+    Container{Format::kPyTorchTar, "a tar archive", ReadPyTorchTar},
     Container{Format::kPickle, "a bare pickle, not written by torch.save", nullptr},
 };
 

@@ -139,13 +139,12 @@ TEST(Listings, NoPageReaches4MiB) {
   EXPECT_THAT(AllPages<v1::ListVersionsResponse>(server, "ListVersions", versions, TakeVersions),
               ElementsAre("6", "5", "4", "3", "2", "1"));
 
-  // 1000 models with 70 aliases each.
   std::vector<std::string> names;
-  const std::string part(61, 'a');
-  for (int i = 1000; i < 2000; ++i) {
+  const std::string part(60, 'a');
+  for (int i = 100; i < 800; ++i) {
     names.push_back(absl::StrCat("n", i));
     MustPush(server, names.back(), {});
-    for (int alias = 10; alias < 80; ++alias) {
+    for (int alias = 0; alias < 100; ++alias) {
       ASSERT_THAT(
           server.catalog()->SetAlias(names.back(), absl::StrCat(part, alias), 1, std::nullopt, ""),
           IsOk());
