@@ -172,6 +172,7 @@ absl::Status ApplyRules(const KeyRuleOptions& rules, const Limits& limits, Sourc
     }
   }
   KeepEntries(keep, dict);
+  dict->metadata_json = SelectMetadata(rules.select, dict->metadata_json);
   return absl::OkStatus();
 }
 

@@ -5,7 +5,9 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -13,6 +15,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "proto/grpc_bridge.h"
 
 namespace ballast {
@@ -21,16 +25,22 @@ namespace ballast {
 // stays valid until On…Done; they are called without the lock.
 class BlockingOps {
  public:
+  // `idle_ms`: how long Read and Write wait for the other end before they give up
+  // with DeadlineExceeded; 0: as long as the call lives.
   BlockingOps(std::function<void(grpc::ByteBuffer*)> start_read,
-              std::function<void(const grpc::ByteBuffer*)> start_write)
-      : start_read_(std::move(start_read)), start_write_(std::move(start_write)) {}
+              std::function<void(const grpc::ByteBuffer*)> start_write, uint64_t idle_ms = 0)
+      : start_read_(std::move(start_read)),
+        start_write_(std::move(start_write)),
+        idle_ms_(idle_ms) {}
 
   // The first read; later ones are issued whenever the one before has been taken.
   void Prefetch() { start_read_(&read_buffer_); }
 
   absl::StatusOr<std::optional<Frame>> Read() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return read_ready_ || read_ended_ || over_; });
+    if (!Wait(&lock, [&] { return read_ready_ || read_ended_ || over_; })) {
+      return IdleStatus("sent");
+    }
     if (!read_ready_) {
       if (over_) return over_status_;
       return std::nullopt;
@@ -82,10 +92,23 @@ class BlockingOps {
 
  private:
   absl::Status WaitForWrite(std::unique_lock<std::mutex>* lock) {
-    changed_.wait(*lock, [&] { return !writing_ || over_; });
+    if (!Wait(lock, [&] { return !writing_ || over_; })) return IdleStatus("took");
     if (over_) return over_status_;
     if (write_failed_) return absl::CancelledError("the call was ended by the other side");
     return absl::OkStatus();
+  }
+  // False if the other end stayed idle.
+  template <typename Condition>
+  bool Wait(std::unique_lock<std::mutex>* lock, Condition condition) {
+    if (idle_ms_ == 0) {
+      changed_.wait(*lock, condition);
+      return true;
+    }
+    return changed_.wait_for(*lock, std::chrono::milliseconds(idle_ms_), condition);
+  }
+  absl::Status IdleStatus(absl::string_view did) const {
+    return absl::DeadlineExceededError(
+        absl::StrCat("the other side ", did, " nothing for ", idle_ms_, " ms"));
   }
   static absl::StatusOr<std::optional<Frame>> Wrap(absl::StatusOr<Frame> frame) {
     if (!frame.ok()) return frame.status();
@@ -94,6 +117,7 @@ class BlockingOps {
 
   const std::function<void(grpc::ByteBuffer*)> start_read_;
   const std::function<void(const grpc::ByteBuffer*)> start_write_;
+  const uint64_t idle_ms_;
   std::mutex mutex_;
   std::condition_variable changed_;
   grpc::ByteBuffer read_buffer_;

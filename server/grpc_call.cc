@@ -21,13 +21,14 @@ std::string MethodName(const std::string& path) { return path.substr(path.rfind(
 }  // namespace
 
 GrpcCall::GrpcCall(grpc::GenericCallbackServerContext* context, const Method* method,
-                   WorkerPool* pool, const CallObserver* observer)
-    : method_(method),
+                   WorkerPool* pool, const CallObserver* observer, const Limits& limits)
+    : context_(context),
+      method_(method),
       pool_(pool),
       observer_(observer),
       begun_(std::chrono::steady_clock::now()),
       ops_([this](grpc::ByteBuffer* buffer) { StartRead(buffer); },
-           [this](const grpc::ByteBuffer* buffer) { StartWrite(buffer); }) {
+           [this](const grpc::ByteBuffer* buffer) { StartWrite(buffer); }, limits.stream_idle_ms) {
   call_.method = MethodName(context->method());
   call_.principal = PrincipalOf(*context);
   call_.peer = context->peer();
@@ -50,6 +51,8 @@ void GrpcCall::OnReadDone(bool ok) {
 void GrpcCall::Serve() {
   absl::Status status = method_->handler(&call_, this);
   if (status.ok()) status = ops_.DrainWrites();
+  // A write that the client does not take would keep the call from ending.
+  if (absl::IsDeadlineExceeded(status)) context_->TryCancel();
   End(std::move(status));
 }
 

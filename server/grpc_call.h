@@ -24,7 +24,7 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public FrameStream {
  public:
   // All must outlive the call.
   GrpcCall(grpc::GenericCallbackServerContext* context, const Method* method, WorkerPool* pool,
-           const CallObserver* observer);
+           const CallObserver* observer, const Limits& limits);
 
   absl::StatusOr<std::optional<Frame>> Read() override { return ops_.Read(); }
   absl::Status Write(Frame frame) override { return ops_.Write(std::move(frame)); }
@@ -37,6 +37,7 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public FrameStream {
   void Serve();
   void End(absl::Status status);
 
+  grpc::GenericCallbackServerContext* context_;
   const Method* method_;  // null: no such method
   WorkerPool* pool_;
   const CallObserver* observer_;

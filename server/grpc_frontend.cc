@@ -22,6 +22,8 @@ namespace {
 // streams run on theirs.
 constexpr size_t kControlThreads = 8;
 constexpr size_t kControlQueue = 4096;
+// A peer that is gone without a word is noticed after twice this time.
+constexpr int kKeepaliveMs = 60'000;
 // Certificates and keys are small; this bounds a wrong file name.
 constexpr uint64_t kPemBytesMax = 1u << 20;
 
@@ -120,6 +122,7 @@ class Frontend : public GrpcFrontend, private grpc::CallbackGenericService {
   Frontend(const Options& options, const MethodTable* methods, CallObserver observer)
       : methods_(methods),
         observer_(std::move(observer)),
+        limits_(options.limits),
         control_(kControlThreads, kControlQueue),
         data_(options.limits.streams_max, options.limits.stream_queue_max),
         named_(methods) {}
@@ -142,11 +145,12 @@ class Frontend : public GrpcFrontend, private grpc::CallbackGenericService {
     const bool known = it != methods_->end() && path == wire::MethodPath(it->first);
     const Method* method = known ? &it->second : nullptr;
     return new GrpcCall(context, method, known && method->moves_data ? &data_ : &control_,
-                        &observer_);
+                        &observer_, limits_);
   }
 
   const MethodTable* methods_;  // Must outlive this.
   const CallObserver observer_;
+  const Limits limits_;
   WorkerPool control_;
   WorkerPool data_;
   NamedService named_;
@@ -170,6 +174,10 @@ absl::Status Frontend::Listen(const Options& options) {
   }
   // Two servers on one port would share its calls at random.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                             static_cast<int>(options.limits.connection_streams_max));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
   builder.RegisterService(&named_);
   builder.RegisterCallbackGenericService(this);
   std::vector<int> ports(options.listen.size());

@@ -69,6 +69,7 @@ absl::Status ApplyRules(const KeyRules& rules, Manifest* manifest) {
   if (rules.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::vector<bool> keep, Rename(rules, &manifest->entries));
   Keep(keep, manifest);
+  manifest->metadata_json = SelectMetadata(rules.select(), manifest->metadata_json);
   return absl::OkStatus();
 }
 
@@ -76,6 +77,7 @@ absl::Status ApplyRules(const KeyRules& rules, SourceStateDict* dict) {
   if (rules.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::vector<bool> keep, Rename(rules, &dict->entries));
   KeepEntries(keep, dict);
+  dict->metadata_json = SelectMetadata(rules.select(), dict->metadata_json);
   return absl::OkStatus();
 }
 

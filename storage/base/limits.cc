@@ -28,6 +28,8 @@ absl::Span<const LimitField> AllLimits() {
       LimitField{"report_items_max", &Limits::report_items_max},
       LimitField{"streams_max", &Limits::streams_max},
       LimitField{"stream_queue_max", &Limits::stream_queue_max},
+      LimitField{"stream_idle_ms", &Limits::stream_idle_ms},
+      LimitField{"connection_streams_max", &Limits::connection_streams_max},
       LimitField{"unary_bytes_max", &Limits::unary_bytes_max},
       LimitField{"page_entries_max", &Limits::page_entries_max},
       LimitField{"block_file_bytes", &Limits::block_file_bytes},

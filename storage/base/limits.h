@@ -49,8 +49,11 @@ struct Limits {
   uint64_t report_items_max = 100'000;     // items listed in a validation report
 
   // --- the server ---
-  uint64_t streams_max = 64;               // data streams served at once; each has a thread
-  uint64_t stream_queue_max = 256;         // data streams waiting for one of those threads
+  uint64_t streams_max = 64;          // data streams served at once; each has a thread
+  uint64_t stream_queue_max = 256;    // data streams waiting for one of those threads
+  uint64_t stream_idle_ms = 600'000;  // a call whose client neither sends nor takes anything for
+                                      // so long is ended: it holds a thread
+  uint64_t connection_streams_max = 1000;  // calls at once on one connection
   uint64_t unary_bytes_max = 4u << 20;     // one request message (gRPC's default)
   uint64_t page_entries_max = 1000;        // items in one page of a listing
   uint64_t block_file_bytes = 64u << 20;   // a block file is finished, and durable, at this size

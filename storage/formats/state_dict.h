@@ -79,6 +79,10 @@ Ties FindTies(const std::vector<SourceEntry>& entries);
 // The leaves as Manifest::leaves_json has them; "" for none.
 std::string LeavesJson(const std::vector<SourceLeaf>& leaves);
 
+// `_metadata` of the subtree at `path`: its module prefixes lose `path`, others go.
+// What is not a JSON object stays as it is, and so does everything for an empty path.
+std::string SelectMetadata(absl::string_view path, const std::string& metadata_json);
+
 // Keeps the entries of which keep[i] is true; storages, ties and leaves follow.
 void KeepEntries(const std::vector<bool>& keep, SourceStateDict* dict);
 

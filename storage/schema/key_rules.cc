@@ -196,6 +196,8 @@ absl::StatusOr<std::unique_ptr<KeyRules>> KeyRules::Compile(const KeyRuleOptions
   return std::unique_ptr<KeyRules>(new KeyRules(std::move(impl)));
 }
 
+const std::string& KeyRules::select() const { return impl_->select; }
+
 bool KeyRules::empty() const {
   return impl_->select.empty() && impl_->include.empty() && impl_->exclude.empty() &&
          impl_->rename.empty();

@@ -36,6 +36,8 @@ class KeyRules {
                                                            const Limits& limits);
   ~KeyRules();
   bool empty() const;
+  // The subtree that is kept; "" for all.
+  const std::string& select() const;
 
   KeyDecision Apply(absl::string_view key) const;
 

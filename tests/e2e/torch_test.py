@@ -125,6 +125,17 @@ class TorchTest(harness.TestCase):
         back = self.load(self.pull("torch/metadata", "out.pth"))
         self.assertEqual(getattr(back, "_metadata", None), state._metadata)
 
+    def test_metadata_of_a_selected_subtree_loses_its_path(self):
+        module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+        state = module.state_dict()
+        saved = self.save({"state_dict": state, "epoch": 3})
+        self.push(saved, "torch/selected", "--select", "state_dict")
+        back = self.load(self.pull("torch/selected", "selected.pth"))
+        self.assertEqual(getattr(back, "_metadata", None), state._metadata)
+        self.push(saved, "torch/whole")
+        back = self.load(self.pull("torch/whole", "whole.pth", "--select", "state_dict"))
+        self.assertEqual(getattr(back, "_metadata", None), state._metadata)
+
     def test_a_module_loads_what_is_pulled_strictly(self):
         torch.manual_seed(1)
         def make():
