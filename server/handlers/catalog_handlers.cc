@@ -159,11 +159,7 @@ absl::Status DeleteAlias(const Services& services, Call* call,
 }
 
 // Formats that ReadStateDict opens.
-bool CanRead(Format format) {
-  return format == Format::kTorchSharp || format == Format::kTorchSharpTensor ||
-         format == Format::kPyTorch || format == Format::kPyTorchLegacy ||
-         format == Format::kPyTorchTar || format == Format::kSafetensors;
-}
+bool CanRead(Format format) { return format != Format::kTensors && format != Format::kPickle; }
 
 absl::Status GetCapabilities(const Services& services, Call*, const v1::GetCapabilitiesRequest&,
                              v1::GetCapabilitiesResponse* response) {
