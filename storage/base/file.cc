@@ -185,6 +185,10 @@ absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string
       return absl::InvalidArgumentError(
           absl::StrCat("writing ", Printable(path), ": is a folder, want a file name"));
     }
+    if (!S_ISREG(info.st_mode)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("writing ", Printable(path), ": is not a regular file, want a file name"));
+    }
     if (!overwrite) {
       return absl::AlreadyExistsError(absl::StrCat(
           "writing ", Printable(path), ": the file exists, want a new name or --force"));
