@@ -46,6 +46,8 @@ void Push::TakeFacts(const SourceStateDict& facts) {
 
 // A file's word about ties counts only where the tensors are equal.
 void Push::KeepTrueTies(const Ties& claimed) {
+  size_t dropped = 0;
+  std::string first_dropped;
   for (const std::vector<uint32_t>& group : claimed) {
     const ManifestEntry& first = manifest_.entries[group[0]];
     const bool equal = std::all_of(group.begin(), group.end(), [&](uint32_t index) {
@@ -55,11 +57,13 @@ void Push::KeepTrueTies(const Ties& claimed) {
     });
     if (equal) {
       manifest_.ties.push_back(group);
-    } else {
-      warnings_.push_back(absl::StrCat("the declared tie of ", QuotedKey(first.spec.key),
-                                       " was dropped: the tensors differ"));
+    } else if (++dropped == 1) {
+      first_dropped = QuotedKey(first.spec.key);
     }
   }
+  if (dropped == 0) return;
+  warnings_.push_back(absl::StrCat(dropped, " of the declared ties were dropped, the first is of ",
+                                   first_dropped, ": the tensors differ"));
 }
 
 absl::Status Push::StoreBlock(absl::string_view bytes, std::vector<BlockRef>* blocks) {
