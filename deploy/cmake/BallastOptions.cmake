@@ -5,13 +5,15 @@ option(BALLAST_WERROR "Treat warnings as errors" OFF)
 
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # What ccache wants to be told so that it caches beside precompiled headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
 endif()
 
 add_library(ballast_flags INTERFACE)
 target_include_directories(ballast_flags INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
 target_compile_options(ballast_flags INTERFACE -Wall -Wextra -Wpedantic
-  -Wno-missing-field-initializers $<$<BOOL:${BALLAST_WERROR}>:-Werror>)
+  -Wno-missing-field-initializers $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> $<$<BOOL:${BALLAST_WERROR}>:-Werror>)
 
 if(BALLAST_SANITIZE STREQUAL "asan")
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -23,3 +25,5 @@ elseif(BALLAST_SANITIZE STREQUAL "tsan")
 elseif(BALLAST_SANITIZE)
   message(FATAL_ERROR "BALLAST_SANITIZE is '${BALLAST_SANITIZE}', want asan or tsan")
 endif()
+
+include(${CMAKE_CURRENT_LIST_DIR}/BallastPrecompile.cmake)

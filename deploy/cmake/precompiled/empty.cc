@@ -1,0 +1,1 @@
+// The source that precompiled headers belong to.
