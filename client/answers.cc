@@ -6,6 +6,7 @@
 #include "client/call.h"
 #include "proto/wire.h"
 #include "storage/base/status.h"
+#include "storage/model/request_id.h"
 
 namespace ballast {
 
@@ -53,6 +54,10 @@ std::string NewRequestId() {
   return out;
 }
 
-std::string RequestIdOr(const std::string& given) { return given.empty() ? NewRequestId() : given; }
+absl::StatusOr<std::string> RequestIdOr(const std::string& given) {
+  if (given.empty()) return NewRequestId();
+  RETURN_IF_ERROR(RequireRequestId(given));
+  return given;
+}
 
 }  // namespace ballast

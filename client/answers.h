@@ -17,7 +17,8 @@ ModelDescription ModelFromProto(const v1::Model& model);
 std::string ExactReference(const std::string& model, uint64_t version);
 
 // `given`, or a new one if it is empty.
-std::string RequestIdOr(const std::string& given);
+// Errors: InvalidArgument  not 1 to 64 printable ASCII bytes.
+absl::StatusOr<std::string> RequestIdOr(const std::string& given);
 
 }  // namespace ballast
 

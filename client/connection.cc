@@ -5,6 +5,7 @@
 
 #include "absl/random/random.h"
 #include "absl/synchronization/notification.h"
+#include "ballast/v1/registry.pb.h"
 #include "storage/base/status.h"
 
 namespace ballast {
@@ -45,6 +46,11 @@ absl::Status Connection::Unary(absl::string_view method,
     if (status.code() != absl::StatusCode::kUnavailable) return status;
     return WithContext(status, transport_->peer());
   }
+}
+
+absl::Status Connection::Reach() {
+  v1::GetCapabilitiesResponse response;
+  return Unary("GetCapabilities", v1::GetCapabilitiesRequest(), &response);
 }
 
 std::unique_ptr<ClientCall> Connection::Open(absl::string_view method, const CancelToken& cancel,

@@ -27,6 +27,9 @@ class Connection {
   // A control call that is safe to repeat: retried after Unavailable.
   absl::Status Unary(absl::string_view method, const google::protobuf::MessageLite& request,
                      google::protobuf::MessageLite* response);
+  // Waits until the server answers, with retries: an operation whose input can be read only
+  // once begins after it. Errors: Unavailable.
+  absl::Status Reach();
   // A stream for an operation that ends at `deadline`.
   std::unique_ptr<ClientCall> Open(absl::string_view method, const CancelToken& cancel,
                                    absl::Time deadline);

@@ -133,6 +133,7 @@ absl::StatusOr<ConvertResult> Client::ConvertStream(ByteStream* in, ByteSink* ou
                                                     const ConvertOptions& options) {
   RETURN_IF_ERROR(KeyRules::Compile(options.rules, impl_->connection.limits()).status());
   Operation operation = impl_->Begin(options.control);
+  RETURN_IF_ERROR(impl_->connection.Reach());
   const std::unique_ptr<ClientCall> call =
       impl_->connection.Open("Convert", operation.cancel(), operation.deadline());
   return ConvertExchange(call.get(), &operation, out).Run(in, options);

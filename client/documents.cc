@@ -137,6 +137,9 @@ absl::StatusOr<Report> Client::ValidateSpecs(absl::Span<const TensorSpec> specs,
                                              const ValidateOptions& options) {
   if (options.schema.empty()) return absl::InvalidArgumentError("validate: no schema is given");
   RETURN_IF_ERROR(CheckChoice(options.schema, impl_->connection.limits()));
+  for (const TensorSpec& spec : specs) {
+    RETURN_IF_ERROR(CheckKey(spec.key, impl_->connection.limits()));
+  }
   const std::unique_ptr<ClientCall> call = impl_->connection.OpenControl("Validate");
   return ReadReport(call.get(), [&]() -> absl::Status {
     RETURN_IF_ERROR(call->Send(ValidateHeaderOf("", options)));
@@ -151,7 +154,7 @@ absl::StatusOr<uint64_t> Client::BindSchema(const std::string& model,
                                             const std::string& request_id) {
   RETURN_IF_ERROR(CheckModelName(model));
   RETURN_IF_ERROR(ParseSchema(schema_json, impl_->connection.limits()).status());
-  const std::string id = RequestIdOr(request_id);
+  ASSIGN_OR_RETURN(const std::string id, RequestIdOr(request_id));
   const auto send = [&](ClientCall* call) -> absl::Status {
     v1::BindSchemaRequest header;
     header.mutable_header()->set_model(model);

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "client/connect_failure.h"
 #include "client/transport.h"
 #include "proto/grpc_bridge.h"
 #include "proto/wire.h"
@@ -17,7 +18,9 @@ namespace {
 
 constexpr absl::string_view kDefaultPort = "7420";
 constexpr uint64_t kKeyFileBytesMax = 1u << 20;
-// A server that restarts is found again quickly.
+// A server that restarts is found again quickly, and one on a busy machine has time for its
+// handshake: gRPC's "minimum back-off" is how long an attempt to connect may take.
+constexpr int kConnectTimeoutMs = 10'000;
 constexpr int kReconnectFirstMs = 100;
 constexpr int kReconnectLongestMs = 5000;
 
@@ -54,7 +57,8 @@ absl::StatusOr<std::string> TargetOf(absl::string_view address) {
   return absl::StrCat("dns:///", address);
 }
 
-absl::StatusOr<std::string> ReadKeyFile(const std::string& path) {
+// `kind`: what the file must hold a PEM block of. gRPC would say nothing of use.
+absl::StatusOr<std::string> ReadKeyFile(const std::string& path, absl::string_view kind) {
   if (path.empty()) return std::string();
   ASSIGN_OR_RETURN(const auto file, OpenFile(path));
   if (file->size_bytes() > kKeyFileBytesMax) {
@@ -63,6 +67,10 @@ absl::StatusOr<std::string> ReadKeyFile(const std::string& path) {
   }
   std::string text(file->size_bytes(), '\0');
   RETURN_IF_ERROR(file->ReadAt(0, absl::MakeSpan(text.data(), text.size())), Printable(path));
+  if (!absl::StrContains(text, absl::StrCat(kind, "-----"))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Printable(path), ": holds no ", kind, ", want a PEM file with one"));
+  }
   return text;
 }
 
@@ -75,16 +83,36 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> CredentialsOf(
     return grpc::InsecureChannelCredentials();
   }
   grpc::SslCredentialsOptions tls;
-  ASSIGN_OR_RETURN(tls.pem_root_certs, ReadKeyFile(options.ca_file), "TLS: CA");
-  ASSIGN_OR_RETURN(tls.pem_cert_chain, ReadKeyFile(options.cert_file), "TLS: certificate");
-  ASSIGN_OR_RETURN(tls.pem_private_key, ReadKeyFile(options.key_file), "TLS: key");
+  ASSIGN_OR_RETURN(tls.pem_root_certs, ReadKeyFile(options.ca_file, "CERTIFICATE"), "TLS: CA");
+  ASSIGN_OR_RETURN(tls.pem_cert_chain, ReadKeyFile(options.cert_file, "CERTIFICATE"),
+                   "TLS: certificate");
+  ASSIGN_OR_RETURN(tls.pem_private_key, ReadKeyFile(options.key_file, "PRIVATE KEY"), "TLS: key");
   return grpc::SslCredentials(tls);
 }
+
+// A call whose failure to connect is explained.
+class ExplainedStream : public ClientFrameStream {
+ public:
+  ExplainedStream(std::unique_ptr<ClientFrameStream> stream, const ConnectionFacts& facts)
+      : stream_(std::move(stream)), facts_(facts) {}
+  absl::StatusOr<std::optional<Frame>> Read() override { return stream_->Read(); }
+  absl::Status Write(Frame frame) override { return stream_->Write(std::move(frame)); }
+  absl::Status WritesDone() override { return stream_->WritesDone(); }
+  absl::Status Finish() override { return ExplainConnectFailure(stream_->Finish(), facts_); }
+  void Cancel() override { stream_->Cancel(); }
+
+ private:
+  const std::unique_ptr<ClientFrameStream> stream_;
+  const ConnectionFacts facts_;
+};
 
 class GrpcTransport : public Transport {
  public:
   GrpcTransport(std::shared_ptr<grpc::Channel> channel, const ClientOptions& options)
-      : channel_(std::move(channel)), peer_(options.server), token_(options.token) {}
+      : channel_(std::move(channel)),
+        token_(options.token),
+        facts_{Printable(options.server), !options.ca_file.empty() || !options.cert_file.empty(),
+               !options.cert_file.empty()} {}
 
   absl::Status Unary(absl::string_view method, const google::protobuf::MessageLite& request,
                      google::protobuf::MessageLite* response, absl::Time deadline,
@@ -102,18 +130,20 @@ class GrpcTransport : public Transport {
   }
 
   std::unique_ptr<ClientFrameStream> Open(absl::string_view method, absl::Time deadline) override {
-    return StartClientCall(channel_, wire::MethodPath(method), [&](grpc::ClientContext* context) {
+    const auto configure = [&](grpc::ClientContext* context) {
       if (!token_.empty()) context->AddMetadata("authorization", "Bearer " + token_);
       if (deadline != absl::InfiniteFuture()) context->set_deadline(absl::ToChronoTime(deadline));
-    });
+    };
+    return std::make_unique<ExplainedStream>(
+        StartClientCall(channel_, wire::MethodPath(method), configure), facts_);
   }
 
-  std::string peer() const override { return Printable(peer_); }
+  std::string peer() const override { return facts_.peer; }
 
  private:
   const std::shared_ptr<grpc::Channel> channel_;
-  const std::string peer_;
   const std::string token_;
+  const ConnectionFacts facts_;
 };
 
 absl::Status CheckToken(absl::string_view token) {
@@ -134,7 +164,7 @@ absl::StatusOr<std::unique_ptr<Transport>> MakeGrpcTransport(const ClientOptions
   grpc::ChannelArguments arguments;
   SetChannelArguments(&arguments);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectLongestMs);
   // A proxy for web pages is not one for weights.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

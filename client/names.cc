@@ -30,10 +30,33 @@ absl::StatusOr<std::vector<T>> AllPages(F list) {
   return all;
 }
 
-absl::StatusOr<EntryDescription> EntryFromPage(const v1::Entry& entry) {
-  const absl::StatusOr<ManifestEntry> decoded = wire::EntryFromProto(entry);
-  if (!decoded.ok()) return BadAnswer(decoded.status());
-  return EntryDescription{decoded->spec, TensorDigest(*decoded)};
+// Whether all of its blocks are there: a page may end inside of a large entry.
+absl::StatusOr<bool> IsComplete(const ManifestEntry& entry, const Limits& limits) {
+  ASSIGN_OR_RETURN(const uint64_t size, TensorBytes(entry.spec.dtype, entry.spec.shape, limits));
+  return entry.blocks.size() >= BlockCount(size);
+}
+
+// Asks for pages until the last entry is whole; leaves the next page's token in the request.
+absl::Status ReadEntries(Connection* connection, v1::ListEntriesRequest* request,
+                         std::vector<ManifestEntry>* entries) {
+  bool complete = true;
+  do {
+    v1::ListEntriesResponse response;
+    RETURN_IF_ERROR(connection->Unary("ListEntries", *request, &response));
+    for (const v1::Entry& entry : response.entries()) {
+      if (absl::Status added = wire::AddEntry(entry, entries); !added.ok()) return BadAnswer(added);
+    }
+    const bool stuck = response.next_page_token() == request->page_token();
+    request->set_page_token(response.next_page_token());
+    if (entries->empty()) return absl::OkStatus();
+    const absl::StatusOr<bool> whole = IsComplete(entries->back(), connection->limits());
+    if (!whole.ok()) return BadAnswer(whole.status());
+    complete = *whole;
+    if (!complete && (stuck || request->page_token().empty())) {
+      return BadAnswer(absl::InternalError("an entry is not complete"));
+    }
+  } while (!complete);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -82,14 +105,13 @@ absl::StatusOr<Page<EntryDescription>> Client::ListEntries(const std::string& re
   request.set_page_token(page_token);
   request.set_page_size(page_size);
   request.set_with_blocks(true);
-  v1::ListEntriesResponse response;
-  RETURN_IF_ERROR(impl_->connection.Unary("ListEntries", request, &response));
+  std::vector<ManifestEntry> entries;
+  RETURN_IF_ERROR(ReadEntries(&impl_->connection, &request, &entries));
   Page<EntryDescription> page;
-  for (const v1::Entry& entry : response.entries()) {
-    ASSIGN_OR_RETURN(EntryDescription description, EntryFromPage(entry));
-    page.items.push_back(std::move(description));
+  for (const ManifestEntry& entry : entries) {
+    page.items.push_back({entry.spec, TensorDigest(entry)});
   }
-  page.next_page_token = response.next_page_token();
+  page.next_page_token = request.page_token();
   return page;
 }
 
@@ -134,10 +156,11 @@ absl::StatusOr<AliasChange> Client::SetAlias(const std::string& reference, const
                                              const std::string& request_id) {
   RETURN_IF_ERROR(ParseReference(reference).status());
   RETURN_IF_ERROR(CheckAliasName(alias));
+  ASSIGN_OR_RETURN(const std::string id, RequestIdOr(request_id));
   v1::SetAliasRequest request;
   request.set_reference(reference);
   request.set_alias(alias);
-  request.set_request_id(RequestIdOr(request_id));
+  request.set_request_id(id);
   if (expected) request.set_expected_version(*expected);
   v1::SetAliasResponse response;
   RETURN_IF_ERROR(impl_->connection.Unary("SetAlias", request, &response));
@@ -149,10 +172,11 @@ absl::Status Client::DeleteAlias(const std::string& model, const std::string& al
                                  std::optional<uint64_t> expected, const std::string& request_id) {
   RETURN_IF_ERROR(CheckModelName(model));
   RETURN_IF_ERROR(CheckAliasName(alias));
+  ASSIGN_OR_RETURN(const std::string id, RequestIdOr(request_id));
   v1::DeleteAliasRequest request;
   request.set_model(model);
   request.set_alias(alias);
-  request.set_request_id(RequestIdOr(request_id));
+  request.set_request_id(id);
   if (expected) request.set_expected_version(*expected);
   v1::DeleteAliasResponse response;
   return impl_->connection.Unary("DeleteAlias", request, &response);
@@ -160,9 +184,10 @@ absl::Status Client::DeleteAlias(const std::string& model, const std::string& al
 
 absl::Status Client::UnbindSchema(const std::string& model, const std::string& request_id) {
   RETURN_IF_ERROR(CheckModelName(model));
+  ASSIGN_OR_RETURN(const std::string id, RequestIdOr(request_id));
   v1::UnbindSchemaRequest request;
   request.set_model(model);
-  request.set_request_id(RequestIdOr(request_id));
+  request.set_request_id(id);
   v1::UnbindSchemaResponse response;
   return impl_->connection.Unary("UnbindSchema", request, &response);
 }

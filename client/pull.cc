@@ -22,11 +22,6 @@ absl::Status CheckPull(const std::string& reference, const PullOptions& options,
   return KeyRules::Compile(options.rules, limits).status();
 }
 
-void WarnIfNothing(const KeyRuleOptions& rules, PullResult* result) {
-  if (result->entries > 0 || (rules.include.empty() && rules.exclude.empty())) return;
-  result->warnings.push_back("no key is left by --include and --exclude");
-}
-
 absl::Status WriteAll(const std::vector<Chunk>& chunks, ByteSink* sink) {
   for (const Chunk& chunk : chunks) RETURN_IF_ERROR(sink->Write(chunk.bytes));
   return absl::OkStatus();
@@ -145,7 +140,6 @@ absl::StatusOr<PullResult> Client::PullToSink(const std::string& reference, Byte
   ASSIGN_OR_RETURN(
       PullResult result,
       PullStream(&impl_->connection, &operation, PullRequestOf(exact, options), handlers).Run());
-  WarnIfNothing(options.rules, &result);
   return result;
 }
 
@@ -177,7 +171,6 @@ absl::StatusOr<PullResult> Client::PullFile(const std::string& reference, const 
   }
   RETURN_IF_ERROR(operation.Report(Progress::Phase::kReceive, result.bytes, result.bytes));
   RETURN_IF_ERROR(file->Commit());
-  WarnIfNothing(options.rules, &result);
   return result;
 }
 

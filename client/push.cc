@@ -9,6 +9,7 @@
 #include "client/push_source.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
+#include "storage/base/utf8.h"
 #include "storage/model/reference.h"
 #include "storage/schema/schema.h"
 
@@ -19,6 +20,11 @@ namespace {
 absl::Status CheckPush(const std::string& model, const PushOptions& options, const Limits& limits) {
   RETURN_IF_ERROR(CheckModelName(model));
   if (!options.alias.empty()) RETURN_IF_ERROR(CheckAliasName(options.alias));
+  RETURN_IF_ERROR(CheckUtf8("message", options.message));
+  for (const auto& [name, value] : options.labels) {
+    RETURN_IF_ERROR(CheckUtf8("label", absl::StrCat(name, "=", value)));
+  }
+  RETURN_IF_ERROR(RequestIdOr(options.request_id).status());
   if (!options.parent.empty()) RETURN_IF_ERROR(ParseReference(options.parent).status(), "parent");
   if (!options.schema.reference.empty()) {
     RETURN_IF_ERROR(ParseReference(options.schema.reference).status(), "schema");
@@ -35,7 +41,7 @@ template <typename F>
 absl::StatusOr<PushResult> WithRetries(Connection* connection, Operation* operation,
                                        const std::string& model, const PushOptions& options,
                                        F attempt) {
-  const std::string request_id = RequestIdOr(options.request_id);
+  ASSIGN_OR_RETURN(const std::string request_id, RequestIdOr(options.request_id));
   for (int i = 0;; ++i) {
     PushExchange exchange(connection, operation, options, model, request_id);
     absl::StatusOr<PushResult> result = attempt(exchange);
@@ -102,8 +108,9 @@ absl::StatusOr<PushResult> Client::PushStream(ByteStream* stream, const std::str
                                               const PushOptions& options) {
   RETURN_IF_ERROR(CheckPush(model, options, impl_->connection.limits()));
   Operation operation = impl_->Begin(options.control);
-  PushExchange exchange(&impl_->connection, &operation, options, model,
-                        RequestIdOr(options.request_id));
+  ASSIGN_OR_RETURN(const std::string request_id, RequestIdOr(options.request_id));
+  RETURN_IF_ERROR(impl_->connection.Reach());
+  PushExchange exchange(&impl_->connection, &operation, options, model, request_id);
   return exchange.SendFile(stream, 0);
 }
 

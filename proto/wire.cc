@@ -157,9 +157,13 @@ absl::Status StatusFromWire(int code, absl::string_view message, absl::string_vi
                    message);
 }
 
-void EntryToProto(const ManifestEntry& entry, bool with_blocks, v1::Entry* out) {
-  SpecToProto(entry.spec, out);
-  if (with_blocks) BlocksToProto(entry, 0, entry.blocks.size(), out);
+void EntryToProto(const ManifestEntry& entry, uint64_t begin, uint64_t end, v1::Entry* out) {
+  if (begin == 0) {
+    SpecToProto(entry.spec, out);
+  } else {
+    out->set_continued(true);
+  }
+  BlocksToProto(entry, begin, end, out);
 }
 
 absl::StatusOr<ManifestEntry> EntryFromProto(const v1::Entry& entry) {
@@ -182,6 +186,16 @@ absl::StatusOr<ManifestEntry> EntryFromProto(const v1::Entry& entry) {
   return out;
 }
 
+absl::Status AddEntry(const v1::Entry& entry, std::vector<ManifestEntry>* entries) {
+  if (entry.continued()) {
+    if (entries->empty()) return MalformedError("nothing to continue");
+    return BlocksFromProto(entry, &entries->back().blocks);
+  }
+  ASSIGN_OR_RETURN(ManifestEntry decoded, EntryFromProto(entry));
+  entries->push_back(std::move(decoded));
+  return absl::OkStatus();
+}
+
 absl::Status ForEachManifestPiece(const Manifest& manifest, bool with_blocks,
                                   const std::function<absl::Status(const v1::ManifestPiece&)>& fn) {
   PieceWriter out(fn);
@@ -195,13 +209,7 @@ absl::Status ForEachManifestPiece(const Manifest& manifest, bool with_blocks,
     size_t begin = 0;
     do {
       const size_t end = std::min(blocks, begin + kBlocksPerEntryMessage);
-      v1::Entry* to = out.piece()->add_entries();
-      if (begin == 0) {
-        SpecToProto(entry.spec, to);
-      } else {
-        to->set_continued(true);
-      }
-      BlocksToProto(entry, begin, end, to);
+      EntryToProto(entry, begin, end, out.piece()->add_entries());
       RETURN_IF_ERROR(out.Grew(entry.spec.key.size() + 40 + (end - begin) * (Digest::kBytes + 4)));
       begin = end;
     } while (begin < blocks);
@@ -230,16 +238,10 @@ absl::Status ManifestAssembler::Add(const v1::ManifestPiece& piece) {
   manifest_.metadata_json += piece.metadata_json();
   manifest_.leaves_json += piece.leaves_json();
   for (const v1::Entry& entry : piece.entries()) {
-    if (entry.continued()) {
-      if (manifest_.entries.empty()) return MalformedError("manifest: nothing to continue");
-      RETURN_IF_ERROR(BlocksFromProto(entry, &manifest_.entries.back().blocks), "manifest");
-      continue;
-    }
-    if (manifest_.entries.size() >= limits_.entries_max) {
+    if (!entry.continued() && manifest_.entries.size() >= limits_.entries_max) {
       return LimitError("manifest: more than ", limits_.entries_max, " entries (entries_max)");
     }
-    ASSIGN_OR_RETURN(ManifestEntry decoded, EntryFromProto(entry), "manifest");
-    manifest_.entries.push_back(std::move(decoded));
+    RETURN_IF_ERROR(AddEntry(entry, &manifest_.entries), "manifest");
   }
   for (const v1::Tie& tie : piece.ties()) {
     manifest_.ties.emplace_back(tie.entries().begin(), tie.entries().end());

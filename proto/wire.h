@@ -31,9 +31,13 @@ absl::Status StatusFromWire(int code, absl::string_view message, absl::string_vi
 inline constexpr size_t kStatusMessageBytesMax = 1500;
 
 // --- entries and manifests ----------------------------------------------------
-void EntryToProto(const ManifestEntry& entry, bool with_blocks, v1::Entry* out);
+// The entry with its blocks `begin` … `end`−1; `continued` if `begin` is not 0.
+void EntryToProto(const ManifestEntry& entry, uint64_t begin, uint64_t end, v1::Entry* out);
 // Errors: InvalidArgument  an unknown dtype or enum, digests of odd length.
 absl::StatusOr<ManifestEntry> EntryFromProto(const v1::Entry& entry);
+// Appends an entry, or more blocks to the last one if it is `continued`.
+// Errors: as EntryFromProto; InvalidArgument  nothing to continue.
+absl::Status AddEntry(const v1::Entry& entry, std::vector<ManifestEntry>* entries);
 
 // Cuts a manifest into pieces of at most ~2 MiB and hands them on in order; the last
 // one has `last`. Stops at the first error.
@@ -48,6 +52,9 @@ class ManifestAssembler {
   // Errors: InvalidArgument, ResourceExhausted.
   absl::Status Add(const v1::ManifestPiece& piece);
   bool done() const { return done_; }
+  // What came so far: bounds the memory that the manifest takes.
+  uint64_t bytes() const { return bytes_; }
+  uint64_t entries() const { return manifest_.entries.size(); }
   // The manifest, after done(). With blocks it has passed CheckManifest; without,
   // keys and sizes have been checked.
   absl::StatusOr<Manifest> Take(bool with_blocks);

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -44,6 +45,29 @@ void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms) {
     limits->add_option("--" + std::string(limit.name), config->limits.*limit.field)
         ->check(IsWholeNumber);
   }
+}
+
+// gRPC would take a port modulo 2^16, and an IPv6 address without brackets as it likes.
+absl::Status CheckListen(absl::string_view address) {
+  const auto error = [&](absl::string_view want) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen is \"", Printable(address), "\", want ", want));
+  };
+  constexpr absl::string_view kForms = "HOST:PORT or unix:/path";
+  if (absl::StartsWith(address, "unix:")) {
+    return address.size() > 5 ? absl::OkStatus() : error(kForms);
+  }
+  const size_t colon = address.rfind(':');
+  if (colon == absl::string_view::npos || colon == 0) return error(kForms);
+  const absl::string_view host = address.substr(0, colon);
+  const absl::string_view port = address.substr(colon + 1);
+  if (host.find(':') != absl::string_view::npos && (host.front() != '[' || host.back() != ']')) {
+    return error("an IPv6 address in brackets: [ADDRESS]:PORT");
+  }
+  uint32_t number = 0;
+  const bool digits = std::all_of(port.begin(), port.end(), absl::ascii_isdigit);
+  if (digits && absl::SimpleAtoi(port, &number) && number <= 65535) return absl::OkStatus();
+  return error("a port from 0 to 65535");
 }
 
 }  // namespace
@@ -93,11 +117,7 @@ absl::Status CheckConfig(const Config& config) {
     return absl::InvalidArgumentError("limits.streams_max is 0, want at least 1");
   }
   for (const std::string& address : config.listen) {
-    const bool unix_socket = absl::StartsWith(address, "unix:");
-    if (!unix_socket && address.find(':') == std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--listen is \"", Printable(address), "\", want HOST:PORT or unix:/path"));
-    }
+    RETURN_IF_ERROR(CheckListen(address));
     if (!IsLoopback(address) && config.tls.certificate.empty() && !config.insecure) {
       return absl::InvalidArgumentError(
           absl::StrCat("--listen ", Printable(address),

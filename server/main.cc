@@ -7,6 +7,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 
@@ -36,6 +37,12 @@ void KeepBigBuffers() {
   mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
+// A hangup that was ignored when the process was started (nohup) stays ignored.
+bool IsIgnored(int number) {
+  struct sigaction action {};
+  return sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 // Signals are waited for by one thread; everyone else must not see them.
 sigset_t BlockStopSignals() {
   signal(SIGPIPE, SIG_IGN);
@@ -43,6 +50,7 @@ sigset_t BlockStopSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  if (!IsIgnored(SIGHUP)) sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
@@ -81,8 +89,11 @@ absl::Status Serve(const Config& config, const sigset_t& stop_signals) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
                    Catalog::Open(engine->blobs(), engine->records(), config.limits));
   AllowAll authorizer;
-  const Services services{catalog.get(), engine->blobs(), &authorizer, config.limits,
-                          config.data_dir + "/tmp"};
+  MemoryBudget manifest_memory(config.limits.manifest_memory_bytes,
+                               std::chrono::milliseconds(config.limits.manifest_wait_ms),
+                               "manifest_memory_bytes");
+  const Services services{catalog.get(), engine->blobs(),          &authorizer,
+                          config.limits, config.data_dir + "/tmp", &manifest_memory};
   const MethodTable methods = MakeMethodTable(services);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcFrontend> frontend,
@@ -94,6 +105,7 @@ absl::Status Serve(const Config& config, const sigset_t& stop_signals) {
   int signal_number = 0;
   sigwait(&stop_signals, &signal_number);
   spdlog::info("stopping signal={} grace_ms={}", signal_number, config.grace.count());
+  manifest_memory.Close();
   frontend->Stop(config.grace);
   spdlog::info("stopped");
   return absl::OkStatus();
@@ -101,6 +113,8 @@ absl::Status Serve(const Config& config, const sigset_t& stop_signals) {
 
 int Main(int argc, char** argv) {
   KeepBigBuffers();
+  // gRPC's own log would stand before the one line that a failure is.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   const sigset_t stop_signals = BlockStopSignals();
   const absl::StatusOr<Invocation> invocation = ParseCommandLine(argc, argv);
   if (!invocation.ok()) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "server/authorizer.h"
+#include "server/use_cases/memory_budget.h"
 #include "storage/base/limits.h"
 #include "storage/store/blob_store.h"
 #include "storage/store/catalog.h"
@@ -17,7 +18,8 @@ struct Services {
   BlobStore* blobs = nullptr;        // Must outlive this.
   Authorizer* authorizer = nullptr;  // Must outlive this.
   Limits limits;
-  std::string spool_dir;  // for raw streams that need random access
+  std::string spool_dir;                    // for raw streams that need random access
+  MemoryBudget* manifest_memory = nullptr;  // of manifests. Must outlive this.
 };
 
 }  // namespace ballast

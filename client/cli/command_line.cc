@@ -11,6 +11,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/session.h"
+#include "storage/base/file.h"
 #include "storage/base/status.h"
 
 namespace ballast::cli {
@@ -82,6 +83,8 @@ absl::Status ParseFailure(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int Fail(const std::string& command, const absl::Status& status) {
+  // Whoever closed the pipe (`| head`) has what it wanted.
+  if (IsBrokenPipe(status)) return kUnavailable;
   std::fputs(ErrorLine(command, status).c_str(), stderr);
   return ExitCodeOf(status);
 }

@@ -9,7 +9,9 @@
 #include "client/cli/target.h"
 #include "client/cli/text.h"
 #include "storage/base/status.h"
+#include "storage/base/utf8.h"
 #include "storage/model/reference.h"
+#include "storage/model/request_id.h"
 
 namespace ballast::cli {
 namespace {
@@ -24,6 +26,7 @@ struct PushFlags {
 absl::Status ParseLabels(const std::vector<std::string>& labels,
                          std::map<std::string, std::string>* out) {
   for (const std::string& label : labels) {
+    RETURN_IF_ERROR(UsageError(CheckUtf8("--label", label)));
     const size_t equals = label.find('=');
     if (equals == 0 || equals == std::string::npos) {
       return UsageError(absl::StrCat("--label: is \"", Printable(label), "\", want KEY=VALUE"));
@@ -42,6 +45,10 @@ absl::Status CheckFlags(Session* session, PushFlags* flags) {
   RETURN_IF_ERROR(CheckModel(flags->model));
   RETURN_IF_ERROR(CheckRules(options.rules, session->limits()));
   RETURN_IF_ERROR(ParseLabels(flags->labels, &options.labels));
+  RETURN_IF_ERROR(UsageError(CheckUtf8("--message", options.message)));
+  if (!options.request_id.empty()) {
+    RETURN_IF_ERROR(UsageError(RequireRequestId(options.request_id)), "--request-id");
+  }
   if (!options.alias.empty()) RETURN_IF_ERROR(UsageError(CheckAliasName(options.alias)), "--alias");
   if (!options.parent.empty()) RETURN_IF_ERROR(CheckReference(options.parent), "--parent");
   options.strict = !flags->no_strict;
@@ -95,7 +102,8 @@ void AddPush(CLI::App* app, Session* session, Command* chosen) {
   push->add_option("--format", flags->format, "what FILE is (default auto: by content)");
   push->add_option("--schema", flags->schema, "must be met: a schema file, or a version")
       ->type_name("FILE|REF");
-  push->add_flag("--no-strict", flags->no_strict, "allow missing and unexpected entries");
+  push->add_flag("--no-strict", flags->no_strict,
+                 "allow entries that --schema has or lacks; a bound schema stays strict");
   AddRuleFlags(push, &flags->options.rules);
   push->add_option("--message", flags->options.message, "what a person should know of it");
   AddList(push, "--label", &flags->labels, "KEY=VALUE")->type_name("LABEL");

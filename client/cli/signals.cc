@@ -22,6 +22,12 @@ std::atomic<int> cleanups = 0;
   _exit(kUnavailable);
 }
 
+// A hangup that was ignored when the process was started (nohup) stays ignored.
+bool IsIgnored(int number) {
+  struct sigaction action {};
+  return sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 void Wait(sigset_t signals, const CancelToken& token) {
   int number = 0;
   while (sigwait(&signals, &number) == 0) {
@@ -36,7 +42,9 @@ void WatchSignals(const CancelToken& token) {
   signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals, number);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    if (number != SIGHUP || !IsIgnored(number)) sigaddset(&signals, number);
+  }
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::thread([signals, token] { Wait(signals, token); }).detach();
 }

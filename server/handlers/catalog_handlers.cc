@@ -5,12 +5,16 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
 #include "proto/wire.h"
+#include "server/handlers/page_token.h"
 #include "server/handlers/stream_io.h"
+#include "server/use_cases/held_manifest.h"
 #include "server/version.h"
 #include "storage/base/status.h"
 #include "storage/formats/layout.h"
 #include "storage/model/reference.h"
+#include "storage/model/request_id.h"
 
 namespace ballast {
 namespace {
@@ -50,11 +54,13 @@ absl::Status ListModels(const Services& services, Call* call, const v1::ListMode
   RETURN_IF_ERROR(CheckModelPrefix(request.prefix()), "list models");
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kList, request.prefix()));
   const size_t most = PageSize(request.page_size(), services.limits);
+  const Listing listing{"list models", request.prefix()};
+  ASSIGN_OR_RETURN(const std::string after, ReadPageToken(listing, request.page_token()));
   return ListPage(most, response, [&](size_t page_size) -> absl::Status {
-    ASSIGN_OR_RETURN(const ModelPage page, services.catalog->ListModels(request.prefix(), page_size,
-                                                                        request.page_token()));
+    ASSIGN_OR_RETURN(const ModelPage page,
+                     services.catalog->ListModels(request.prefix(), page_size, after));
     for (const ModelInfo& model : page.models) ModelToProto(model, response->add_models());
-    response->set_next_page_token(page.next_page_token);
+    response->set_next_page_token(MakePageToken(listing, page.next_page_token));
     return absl::OkStatus();
   });
 }
@@ -76,13 +82,15 @@ absl::Status ListVersions(const Services& services, Call* call,
   RETURN_IF_ERROR(CheckModelName(request.model()));
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kRead, request.model()));
   const size_t most = PageSize(request.page_size(), services.limits);
+  const Listing listing{"list versions", request.model()};
+  ASSIGN_OR_RETURN(const std::string below, ReadPageToken(listing, request.page_token()));
   return ListPage(most, response, [&](size_t page_size) -> absl::Status {
-    ASSIGN_OR_RETURN(const VersionPage page, services.catalog->ListVersions(
-                                                 request.model(), page_size, request.page_token()));
+    ASSIGN_OR_RETURN(const VersionPage page,
+                     services.catalog->ListVersions(request.model(), page_size, below));
     for (const VersionInfo& version : page.versions) {
       VersionToProto(version, response->add_versions());
     }
-    response->set_next_page_token(page.next_page_token);
+    response->set_next_page_token(MakePageToken(listing, page.next_page_token));
     return absl::OkStatus();
   });
 }
@@ -103,28 +111,57 @@ absl::Status GetVersion(const Services& services, Call* call, const v1::GetVersi
   return absl::OkStatus();
 }
 
-// A page token is the position of the next entry; a version never changes.
+// Where a page of entries begins: an entry, and one of its blocks if the page before
+// ended inside of it.
+struct EntryPosition {
+  uint64_t entry = 0;
+  uint64_t block = 0;
+};
+
+std::string PositionText(const EntryPosition& at) { return absl::StrCat(at.entry, "/", at.block); }
+
+EntryPosition PositionOf(absl::string_view text) {
+  EntryPosition at;
+  const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(text, '/');
+  const bool numbers =
+      absl::SimpleAtoi(parts.first, &at.entry) && absl::SimpleAtoi(parts.second, &at.block);
+  return numbers ? at : EntryPosition();
+}
+
+// Fills a page from `at` on; returns where the next one begins, nullopt at the end.
+std::optional<EntryPosition> FillPage(const Manifest& manifest, EntryPosition at, size_t count,
+                                      bool with_blocks, v1::ListEntriesResponse* response) {
+  constexpr uint64_t kBlocksMax = kPageBytes / (Digest::kBytes + sizeof(uint32_t));
+  size_t bytes = 0;
+  while (at.entry < manifest.entries.size()) {
+    const size_t so_far = static_cast<size_t>(response->entries_size());
+    if (so_far > 0 && (so_far >= count || bytes >= kPageBytes)) return at;
+    const ManifestEntry& entry = manifest.entries[at.entry];
+    const uint64_t blocks = with_blocks ? entry.blocks.size() : 0;
+    const uint64_t end = std::min(blocks, at.block + kBlocksMax);
+    wire::EntryToProto(entry, at.block, end, response->add_entries());
+    bytes += response->entries(static_cast<int>(so_far)).ByteSizeLong();
+    at = end < blocks ? EntryPosition{at.entry, end} : EntryPosition{at.entry + 1, 0};
+  }
+  return std::nullopt;
+}
+
+// Pages are of the version that the first one was of: one that is latest meanwhile has
+// other entries.
 absl::Status ListEntries(const Services& services, Call* call,
                          const v1::ListEntriesRequest& request, v1::ListEntriesResponse* response) {
-  uint64_t begin = 0;
-  if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &begin)) {
-    return MalformedError("list entries: page token is not one of this call");
-  }
   ASSIGN_OR_RETURN(const VersionInfo version,
                    Resolve(services, call, request.reference(), Action::kRead));
-  ASSIGN_OR_RETURN(const Manifest manifest, services.catalog->GetManifest(version));
+  const std::string exact = absl::StrCat(version.model, ":", version.version,
+                                         request.with_blocks() ? " with blocks" : "");
+  const Listing listing{"list entries", exact};
+  ASSIGN_OR_RETURN(const std::string position, ReadPageToken(listing, request.page_token()));
+  ASSIGN_OR_RETURN(const HeldManifest held, LoadManifest(services, version));
   VersionToProto(version, response->mutable_version());
-  const size_t count = PageSize(request.page_size(), services.limits);
-  size_t bytes = 0;
-  for (uint64_t i = begin; i < manifest.entries.size(); ++i) {
-    const size_t so_far = static_cast<size_t>(response->entries_size());
-    if (so_far > 0 && (so_far == count || bytes >= kPageBytes)) {
-      response->set_next_page_token(absl::StrCat(i));
-      break;
-    }
-    wire::EntryToProto(manifest.entries[i], request.with_blocks(), response->add_entries());
-    bytes += response->entries(static_cast<int>(so_far)).ByteSizeLong();
-  }
+  const std::optional<EntryPosition> next =
+      FillPage(held.manifest, PositionOf(position), PageSize(request.page_size(), services.limits),
+               request.with_blocks(), response);
+  if (next) response->set_next_page_token(MakePageToken(listing, PositionText(*next)));
   return absl::OkStatus();
 }
 
@@ -137,6 +174,7 @@ std::optional<uint64_t> Expected(const Request& request) {
 absl::Status SetAlias(const Services& services, Call* call, const v1::SetAliasRequest& request,
                       v1::SetAliasResponse* response) {
   RETURN_IF_ERROR(CheckAliasName(request.alias()));
+  RETURN_IF_ERROR(RequireRequestId(request.request_id()), "set alias");
   ASSIGN_OR_RETURN(const VersionInfo version,
                    Resolve(services, call, request.reference(), Action::kSetAlias));
   ASSIGN_OR_RETURN(const uint64_t previous,
@@ -152,6 +190,7 @@ absl::Status DeleteAlias(const Services& services, Call* call,
   call->subject = request.model().substr(0, 255);
   RETURN_IF_ERROR(CheckModelName(request.model()));
   RETURN_IF_ERROR(CheckAliasName(request.alias()));
+  RETURN_IF_ERROR(RequireRequestId(request.request_id()), "delete alias");
   RETURN_IF_ERROR(
       services.authorizer->Authorize(call->principal, Action::kSetAlias, request.model()));
   return services.catalog->RemoveAlias(request.model(), request.alias(), Expected(request),
@@ -201,6 +240,8 @@ void AddCatalogMethods(const Services& services, MethodTable* table) {
   add("SetAlias", SetAlias);
   add("DeleteAlias", DeleteAlias);
   add("GetCapabilities", GetCapabilities);
+  // A manifest can be large: this waits beside the data streams, not before the control calls.
+  (*table)["ListEntries"].moves_data = true;
 }
 
 MethodTable MakeMethodTable(const Services& services) {

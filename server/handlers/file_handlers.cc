@@ -5,6 +5,7 @@
 #include "proto/wire.h"
 #include "server/handlers/stream_io.h"
 #include "server/use_cases/convert.h"
+#include "server/use_cases/held_manifest.h"
 #include "server/use_cases/store_tensor_source.h"
 #include "storage/base/status.h"
 #include "storage/formats/inspect.h"
@@ -49,9 +50,9 @@ absl::StatusOr<std::string> InspectVersion(const Services& services, Call* call,
   ASSIGN_OR_RETURN(const Reference reference, ParseReference(header.reference()));
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kRead, reference.model));
   ASSIGN_OR_RETURN(const VersionInfo version, services.catalog->GetVersion(reference));
-  ASSIGN_OR_RETURN(const Manifest manifest, services.catalog->GetManifest(version));
-  StoreTensorSource tensors(services.blobs, &manifest);
-  return InspectJson(manifest, header.digests() ? &tensors : nullptr);
+  ASSIGN_OR_RETURN(const HeldManifest held, LoadManifest(services, version));
+  StoreTensorSource tensors(services.blobs, &held.manifest);
+  return InspectJson(held.manifest, header.digests() ? &tensors : nullptr);
 }
 
 absl::StatusOr<std::string> InspectUpload(const Services& services, Call* call,

@@ -22,7 +22,7 @@ using Handler = std::function<absl::Status(Call*, FrameStream*)>;
 
 struct Method {
   Handler handler;
-  bool moves_data = false;  // long, with payload: runs apart from the control calls
+  bool moves_data = false;  // long, with payload or a manifest: runs apart from the control calls
 };
 
 // By name: "Push", "GetVersion" … Thread-safe once built.

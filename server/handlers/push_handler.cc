@@ -22,7 +22,9 @@ PushParameters OptionsOf(const v1::PushHeader& header, std::string schema_json) 
   options.labels = {header.labels().begin(), header.labels().end()};
   options.parent = header.parent();
   options.alias = header.alias();
-  options.gate = {std::move(schema_json), header.schema_reference(), !header.non_strict()};
+  options.gate.schema_json = std::move(schema_json);
+  options.gate.schema_reference = header.schema_reference();
+  options.gate.strict = !header.non_strict();
   return options;
 }
 
@@ -74,17 +76,25 @@ class PushCall {
 
   absl::Status TakeManifest() {
     wire::ManifestAssembler assembler(services_.limits);
-    RETURN_IF_ERROR(assembler.Add(message_.manifest()));
+    RETURN_IF_ERROR(AddPiece(&assembler));
     while (!assembler.done()) {
       ASSIGN_OR_RETURN(message_, ReadMessage<v1::PushRequest>(stream_));
       if (!message_.has_manifest()) return MalformedError("push: the manifest is not complete");
-      RETURN_IF_ERROR(assembler.Add(message_.manifest()));
+      RETURN_IF_ERROR(AddPiece(&assembler));
     }
     message_.Clear();
     ASSIGN_OR_RETURN(Manifest manifest, assembler.Take(true));
     RETURN_IF_ERROR(push_->OfferManifest(std::move(manifest)));
     RETURN_IF_ERROR(SendNeed());
     return TakeBlocks();
+  }
+
+  absl::Status AddPiece(wire::ManifestAssembler* assembler) {
+    const v1::ManifestPiece& piece = message_.manifest();
+    RETURN_IF_ERROR(
+        push_->Reserve(assembler->entries() + static_cast<uint64_t>(piece.entries_size()),
+                       assembler->bytes() + piece.ByteSizeLong()));
+    return assembler->Add(piece);
   }
 
   absl::Status SendNeed() {

@@ -6,9 +6,11 @@
 #include "proto/wire.h"
 #include "server/handlers/stream_io.h"
 #include "server/use_cases/gate.h"
+#include "server/use_cases/held_manifest.h"
 #include "server/use_cases/selection.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
+#include "storage/model/request_id.h"
 
 namespace ballast {
 namespace {
@@ -52,32 +54,36 @@ absl::StatusOr<ValidateInput> ReadValidate(const Limits& limits, FrameStream* st
   return input;
 }
 
-// The entries of a reference, as a pull would give them.
-absl::StatusOr<Manifest> EntriesOf(const Services& services, Call* call,
-                                   const v1::ValidateHeader& header, std::string* model) {
-  ASSIGN_OR_RETURN(const Reference reference, ParseReference(header.reference()));
-  *model = reference.model;
+absl::StatusOr<VersionInfo> Resolve(const Services& services, Call* call, const std::string& text) {
+  ASSIGN_OR_RETURN(const Reference reference, ParseReference(text));
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kRead, reference.model));
-  ASSIGN_OR_RETURN(const VersionInfo version, services.catalog->GetVersion(reference));
-  ASSIGN_OR_RETURN(Manifest manifest, services.catalog->GetManifest(version));
-  if (!header.with_optimizer()) KeepWeights(&manifest);
+  return services.catalog->GetVersion(reference);
+}
+
+// The entries of a version, as a pull would give them.
+absl::StatusOr<HeldManifest> EntriesOf(const Services& services, const v1::ValidateHeader& header,
+                                       const VersionInfo& version) {
+  ASSIGN_OR_RETURN(HeldManifest held, LoadManifest(services, version));
+  if (!header.with_optimizer()) KeepWeights(&held.manifest);
   ASSIGN_OR_RETURN(const std::unique_ptr<KeyRules> rules,
                    KeyRules::Compile(wire::RulesFromProto(header.rules()), services.limits));
-  RETURN_IF_ERROR(ApplyRules(*rules, &manifest));
-  return manifest;
+  RETURN_IF_ERROR(ApplyRules(*rules, &held.manifest));
+  return held;
 }
 
 absl::Status ServeValidate(const Services& services, Call* call, FrameStream* stream) {
   ASSIGN_OR_RETURN(ValidateInput input, ReadValidate(services.limits, stream));
   const v1::ValidateHeader& header = input.header;
   call->subject = header.reference().substr(0, 400);
-  std::string model;
+  std::optional<VersionInfo> version;
   if (!header.reference().empty()) {
-    ASSIGN_OR_RETURN(input.entries, EntriesOf(services, call, header, &model));
+    ASSIGN_OR_RETURN(version, Resolve(services, call, header.reference()));
   }
+  const std::string model = version ? version->model : "";
   const bool schema_given = !input.schema_json.empty() || !header.schema_reference().empty();
-  const GateOptions options{std::move(input.schema_json), header.schema_reference(),
-                            !header.non_strict()};
+  const bool strict = !header.non_strict();
+  const GateOptions options{std::move(input.schema_json), header.schema_reference(), strict,
+                            strict};
   ASSIGN_OR_RETURN(Gate gate,
                    Gate::Open(services, call->principal, schema_given ? "" : model, options));
   if (gate.open()) {
@@ -85,8 +91,14 @@ absl::Status ServeValidate(const Services& services, Call* call, FrameStream* st
         model.empty() ? "validate: no schema was given"
                       : absl::StrCat("validate: no schema was given and none is bound to ", model));
   }
+  // After the gate, which may read a manifest too: no call waits for room while it has some.
+  HeldManifest held;
+  if (version) {
+    ASSIGN_OR_RETURN(held, EntriesOf(services, header, *version));
+  }
+  const Manifest& compared = version ? held.manifest : input.entries;
   std::vector<TensorSpec> specs;
-  for (const ManifestEntry& entry : input.entries.entries) specs.push_back(entry.spec);
+  for (const ManifestEntry& entry : compared.entries) specs.push_back(entry.spec);
   const absl::Status checked = gate.Check(specs);
   if (!checked.ok() && GetReason(checked) != Reason::kSchemaMismatch) return checked;
   return wire::ForEachReportPiece(gate.report(), [stream](const v1::ReportPiece& piece) {
@@ -100,6 +112,7 @@ absl::Status ServeBind(const Services& services, Call* call, FrameStream* stream
   const v1::BindSchemaHeader header = message.header();
   call->subject = header.model().substr(0, 255);
   RETURN_IF_ERROR(CheckModelName(header.model()), "schema");
+  RETURN_IF_ERROR(RequireRequestId(header.request_id()), "schema");
   RETURN_IF_ERROR(
       services.authorizer->Authorize(call->principal, Action::kBindSchema, header.model()));
   std::string json;
@@ -110,6 +123,10 @@ absl::Status ServeBind(const Services& services, Call* call, FrameStream* stream
       return MalformedError("schema: want a piece of the schema or `end`");
     }
     RETURN_IF_ERROR(AppendSchema(message.schema(), services.limits, &json));
+  }
+  if (message.end().size_bytes() != json.size()) {
+    return TruncatedError("schema: ", json.size(), " bytes came, want ", message.end().size_bytes(),
+                          " as `end` says");
   }
   ASSIGN_OR_RETURN(const Schema schema, ParseSchema(json, services.limits));
   RETURN_IF_ERROR(services.catalog->BindSchema(header.model(), json, header.request_id()));
@@ -122,6 +139,7 @@ absl::Status ServeUnbind(const Services& services, Call* call,
                          const v1::UnbindSchemaRequest& request, v1::UnbindSchemaResponse*) {
   call->subject = request.model().substr(0, 255);
   RETURN_IF_ERROR(CheckModelName(request.model()), "schema");
+  RETURN_IF_ERROR(RequireRequestId(request.request_id()), "schema");
   RETURN_IF_ERROR(
       services.authorizer->Authorize(call->principal, Action::kBindSchema, request.model()));
   return services.catalog->UnbindSchema(request.model(), request.request_id());
@@ -154,10 +172,13 @@ absl::Status ServeGetSchema(const Services& services, Call* call, FrameStream* s
 }  // namespace
 
 void AddSchemaMethods(const Services& services, MethodTable* table) {
+  // Schemas and manifests can be large: these wait beside the data streams, not before the
+  // control calls.
   const auto add = [&](const char* name, auto serve) {
     (*table)[name] = {[&services, serve](Call* call, FrameStream* stream) {
-      return serve(services, call, stream);
-    }};
+                        return serve(services, call, stream);
+                      },
+                      true};
   };
   add("Validate", ServeValidate);
   add("BindSchema", ServeBind);

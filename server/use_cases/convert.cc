@@ -21,6 +21,10 @@ absl::StatusOr<SpooledDict> SpoolAndRead(const Services& services, ByteStream* f
     RETURN_IF_ERROR(out.spool->Write(absl::string_view(buffer).substr(0, n)));
   }
   ASSIGN_OR_RETURN(out.dict, ReadStateDict(*out.spool, format, services.limits));
+  out.memory = std::make_unique<MemoryBudget::Share>(services.manifest_memory);
+  uint64_t key_bytes = 0;
+  for (const SourceEntry& entry : out.dict.entries) key_bytes += entry.spec.key.size();
+  RETURN_IF_ERROR(out.memory->Grow(ManifestMemory(out.dict.entries.size(), key_bytes)));
   RETURN_IF_ERROR(VerifyStorages(*out.spool, out.dict, services.limits));
   return out;
 }

@@ -18,6 +18,7 @@ namespace ballast {
 
 // A file that a client sent, in a temporary file, read and checked.
 struct SpooledDict {
+  std::unique_ptr<MemoryBudget::Share> memory;  // of the dict
   std::unique_ptr<SpoolFile> spool;
   SourceStateDict dict;
 };

@@ -22,7 +22,8 @@ namespace ballast {
 struct GateOptions {
   std::string schema_json;       // "": none
   std::string schema_reference;  // "": none
-  bool strict = true;            // applies to all of the gate's schemas
+  bool strict = true;            // of the schemas that the caller brings
+  bool bound_strict = true;      // of the bound one: not the caller's to loosen in a push
 };
 
 // Not thread-safe.
@@ -33,7 +34,7 @@ class Gate {
   static absl::StatusOr<Gate> Open(const Services& services, absl::string_view principal,
                                    absl::string_view model, const GateOptions& options);
 
-  bool open() const { return schemas_.empty(); }
+  bool open() const { return required_.empty(); }
 
   // All specs at once. Errors: FailedPrecondition/SCHEMA_MISMATCH; report() says more.
   absl::Status Check(absl::Span<const TensorSpec> specs);
@@ -46,9 +47,14 @@ class Gate {
   const Report& report() const { return report_; }
 
  private:
+  struct Required {
+    Schema schema;
+    bool strict = true;
+  };
+  void Require(Schema schema, bool strict);
+
   Limits limits_;
-  bool strict_ = true;
-  std::vector<std::unique_ptr<Schema>> schemas_;
+  std::vector<std::unique_ptr<Required>> required_;
   std::vector<std::unique_ptr<StreamingValidator>> streaming_;
   Report report_;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/use_cases/held_manifest.h"
 #include "server/use_cases/selection.h"
 #include "storage/base/crc32.h"
 #include "storage/base/status.h"
@@ -35,7 +36,9 @@ absl::StatusOr<std::unique_ptr<Pull>> Pull::Open(const Services& services,
   RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kRead, reference.model));
   std::unique_ptr<Pull> pull(new Pull);
   ASSIGN_OR_RETURN(pull->version_, services.catalog->GetVersion(reference));
-  ASSIGN_OR_RETURN(pull->manifest_, services.catalog->GetManifest(pull->version_));
+  ASSIGN_OR_RETURN(HeldManifest held, LoadManifest(services, pull->version_));
+  pull->memory_ = std::move(held.memory);
+  pull->manifest_ = std::move(held.manifest);
   RETURN_IF_ERROR(pull->LayOut(services, options));
   RETURN_IF_ERROR(pull->SeekTo(options));
   return pull;

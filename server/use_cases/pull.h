@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/services.h"
+#include "server/use_cases/memory_budget.h"
 #include "server/use_cases/store_tensor_source.h"
 #include "storage/base/chunk.h"
 #include "storage/formats/layout.h"
@@ -64,6 +65,7 @@ class Pull {
   uint32_t CrcOf(const Extent& extent, uint64_t extent_offset, absl::string_view bytes) const;
 
   VersionInfo version_;
+  std::unique_ptr<MemoryBudget::Share> memory_;  // of everything below
   Manifest manifest_;
   std::shared_ptr<const FileLayout> layout_;  // owners: this, and pieces with literals of it
   Digest layout_digest_;

@@ -7,20 +7,12 @@
 #include "server/use_cases/selection.h"
 #include "storage/base/crc32.h"
 #include "storage/base/status.h"
+#include "storage/formats/manifest_json.h"
 #include "storage/model/reference.h"
+#include "storage/model/request_id.h"
 
 namespace ballast {
 namespace {
-
-constexpr size_t kRequestIdBytesMax = 64;
-
-absl::Status CheckRequestId(absl::string_view id) {
-  const bool printable =
-      std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7F; });
-  if (!id.empty() && id.size() <= kRequestIdBytesMax && printable) return absl::OkStatus();
-  return MalformedError("push: request id is \"", Printable(id.substr(0, 80)),
-                        "\", want 1 to 64 printable ASCII bytes");
-}
 
 absl::Status CheckLabels(const PushParameters& options, const Limits& limits) {
   uint64_t bytes = options.message.size();
@@ -49,7 +41,7 @@ absl::StatusOr<std::unique_ptr<Push>> Push::Begin(const Services& services,
                                                   PushParameters options) {
   RETURN_IF_ERROR(CheckModelName(options.model), "push");
   RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kPush, options.model));
-  RETURN_IF_ERROR(CheckRequestId(options.request_id));
+  RETURN_IF_ERROR(RequireRequestId(options.request_id), "push");
   RETURN_IF_ERROR(CheckLabels(options, services.limits));
   if (!options.alias.empty()) {
     RETURN_IF_ERROR(CheckAliasName(options.alias), "push");
@@ -69,8 +61,13 @@ absl::Status Push::Open() {
   return absl::OkStatus();
 }
 
+absl::Status Push::Reserve(uint64_t entries, uint64_t encoded_bytes) {
+  return WithContext(memory_.Grow(ManifestMemory(entries, encoded_bytes)), "push");
+}
+
 absl::Status Push::OfferManifest(Manifest manifest) {
   manifest_ = std::move(manifest);
+  RETURN_IF_ERROR(CheckManifestJson(manifest_));
   if (manifest_.entries.empty()) warnings_.push_back("the state dict is empty");
   RETURN_IF_ERROR(gate_->Check(GatedSpecs(manifest_)));
   RETURN_IF_ERROR(CollectBlocks());

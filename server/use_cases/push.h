@@ -50,6 +50,10 @@ class Push {
   // The version that an earlier call with this request id made: nothing is left to do.
   const std::optional<VersionInfo>& repeated() const { return repeated_; }
 
+  // Waits for room for a manifest of so many entries and encoded bytes, in all.
+  // Errors: Unavailable  limits.manifest_memory_bytes.
+  absl::Status Reserve(uint64_t entries, uint64_t encoded_bytes);
+
   // Takes the description of what will come; block CRCs in it are ignored. Afterwards
   // needed() lists the blocks to send, in order.
   // Errors: FailedPrecondition/SCHEMA_MISMATCH  see report(). InvalidArgument.
@@ -88,7 +92,10 @@ class Push {
   };
 
   Push(const Services& services, absl::string_view principal, PushParameters options)
-      : services_(services), principal_(principal), options_(std::move(options)) {}
+      : services_(services),
+        principal_(principal),
+        options_(std::move(options)),
+        memory_(services.manifest_memory) {}
   absl::Status Open();
   absl::Status CollectBlocks();
   absl::Status AskStore();
@@ -108,6 +115,7 @@ class Push {
   const Services& services_;  // Must outlive this.
   const std::string principal_;
   const PushParameters options_;
+  MemoryBudget::Share memory_;  // of everything below
   uint64_t parent_ = 0;
   std::optional<Gate> gate_;
   std::optional<VersionInfo> repeated_;

@@ -14,6 +14,16 @@
 #include "storage/formats/tensor_source.h"
 
 namespace ballast {
+namespace {
+
+constexpr size_t kDroppedNamed = 1000;
+
+// About what an entry takes in an encoded manifest.
+uint64_t EncodedBytes(const TensorSpec& spec) {
+  return spec.key.size() + BlockCount(CheckedTensorBytes(spec)) * sizeof(BlockRef);
+}
+
+}  // namespace
 
 absl::Status Push::ReadFile(ByteStream* file, Format format, const KeyRuleOptions& options,
                             const std::function<absl::Status()>& progress) {
@@ -92,7 +102,9 @@ absl::Status Push::ReadForward(ByteStream* file, Format format, const KeyRules& 
     RETURN_IF_ERROR(gate_->Check(kept));
   }
   absl::flat_hash_set<std::string> keys;
-  std::vector<uint32_t> position;  // of each source entry in the manifest
+  uint64_t encoded_bytes = 0;        // about, of the manifest
+  std::vector<uint32_t> position;    // of each source entry in the manifest
+  std::vector<std::string> dropped;  // the first ones, to say what there was
   for (size_t i = 0;; ++i) {
     ASSIGN_OR_RETURN(std::optional<TensorSpec> spec, reader->Next());
     if (!spec) break;
@@ -101,6 +113,7 @@ absl::Status Push::ReadForward(ByteStream* file, Format format, const KeyRules& 
                                      : UINT32_MAX);
     ManifestEntry entry;
     entry.spec = *std::move(spec);
+    if (!decision.keep && dropped.size() < kDroppedNamed) dropped.push_back(entry.spec.key);
     if (decision.keep) {
       if (!keys.insert(decision.key).second) {
         return MalformedError("rename: two keys become ", QuotedKey(decision.key),
@@ -109,14 +122,14 @@ absl::Status Push::ReadForward(ByteStream* file, Format format, const KeyRules& 
       entry.spec.key = std::move(decision.key);
       if (reader->known_entries() == nullptr) RETURN_IF_ERROR(gate_->Add(entry.spec));
     }
+    encoded_bytes += EncodedBytes(entry.spec);
+    RETURN_IF_ERROR(Reserve(position.size(), encoded_bytes));
     RETURN_IF_ERROR(ReadForwardEntry(reader.get(), &entry, decision.keep, progress));
     if (decision.keep) manifest_.entries.push_back(std::move(entry));
   }
   if (reader->known_entries() == nullptr) RETURN_IF_ERROR(gate_->Finish());
-  if (!rules.empty() && manifest_.entries.empty() && !position.empty()) {
-    // ApplyAll knows how to say that nothing stands under the selected path.
-    RETURN_IF_ERROR(rules.ApplyAll({}).status());
-  }
+  // ApplyAll knows how to say that nothing is selected or left.
+  if (manifest_.entries.empty()) RETURN_IF_ERROR(rules.ApplyAll(dropped).status());
   TakeFacts(reader->facts());
   Ties ties;
   for (const std::vector<uint32_t>& group : reader->facts().ties) {
@@ -159,6 +172,9 @@ absl::Status Push::ReadSpooled(ByteStream* file, Format format, const KeyRules& 
   }
   ASSIGN_OR_RETURN(SourceStateDict dict, ReadStateDict(*spool, format, services_.limits));
   RETURN_IF_ERROR(ApplyRules(rules, &dict));
+  uint64_t encoded_bytes = 0;
+  for (const SourceEntry& entry : dict.entries) encoded_bytes += EncodedBytes(entry.spec);
+  RETURN_IF_ERROR(Reserve(dict.entries.size(), encoded_bytes));
   RETURN_IF_ERROR(gate_->Check(GatedSpecs(dict)));
   TakeFacts(dict);
   RETURN_IF_ERROR(StoreEntries(*spool, dict, progress));

@@ -8,7 +8,9 @@
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <random>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "storage/base/checked.h"
 #include "storage/base/status.h"
@@ -77,6 +79,14 @@ class FdStream : public ByteStream {
   const int fd_;
 };
 
+constexpr char kBrokenPipeMark[] = "ballast/broken-pipe";
+
+absl::Status OutputError(int error) {
+  absl::Status status = ErrnoStatus(error, "writing the output");
+  if (error == EPIPE) status.SetPayload(kBrokenPipeMark, absl::Cord("1"));
+  return status;
+}
+
 class FdSink : public ByteSink {
  public:
   explicit FdSink(int fd) : fd_(fd) {}
@@ -84,7 +94,7 @@ class FdSink : public ByteSink {
     while (!bytes.empty()) {
       const ssize_t n = write(fd_, bytes.data(), std::min(bytes.size(), kMaxIoBytes));
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return ErrnoStatus(errno, "writing the output");
+      if (n < 0) return OutputError(errno);
       bytes.remove_prefix(static_cast<size_t>(n));
     }
     return absl::OkStatus();
@@ -98,6 +108,28 @@ std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// A name beside `path` that nothing has.
+std::string TempName(const std::string& path) {
+  std::random_device random;
+  return absl::StrCat(FolderOf(path), "/.ballast-tmp-", absl::Hex(random(), absl::kZeroPad8),
+                      absl::Hex(random(), absl::kZeroPad8));
+}
+
+std::string FdPath(int fd) { return absl::StrCat("/proc/self/fd/", fd); }
+
+int LinkTo(const std::string& from, const std::string& to) {
+  return linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW);
+}
+
+// A file without a name that can be given one later; -1 if there is none: the file system
+// has no such files, or /proc, through which they get their names, is not mounted.
+int OpenUnnamed(const std::string& folder) {
+  const int fd = open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  if (fd < 0 || access(FdPath(fd).c_str(), F_OK) == 0) return fd;
+  close(fd);
+  return -1;
 }
 
 }  // namespace
@@ -143,6 +175,9 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenFile(const std::string& path) {
 
 std::unique_ptr<ByteStream> StreamFromFd(int fd) { return std::make_unique<FdStream>(fd); }
 std::unique_ptr<ByteSink> SinkToFd(int fd) { return std::make_unique<FdSink>(fd); }
+bool IsBrokenPipe(const absl::Status& status) {
+  return status.GetPayload(kBrokenPipeMark).has_value();
+}
 
 absl::StatusOr<std::unique_ptr<SpoolFile>> SpoolFile::Create(const std::string& dir,
                                                              uint64_t limit_bytes,
@@ -178,7 +213,7 @@ absl::Status SpoolFile::ReadAt(uint64_t offset, absl::Span<char> out) const {
 }
 
 absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path,
-                                                               bool overwrite) {
+                                                               bool overwrite, bool named) {
   struct stat info {};
   if (stat(path.c_str(), &info) == 0) {
     if (S_ISDIR(info.st_mode)) {
@@ -194,18 +229,19 @@ absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string
           "writing ", Printable(path), ": the file exists, want a new name or --force"));
     }
   }
-  std::string temp_path = FolderOf(path) + "/.ballast-tmp-XXXXXX";
-  const int fd = mkostemp(temp_path.data(), O_CLOEXEC);
+  int fd = named ? -1 : OpenUnnamed(FolderOf(path));
+  if (fd >= 0) {
+    return std::unique_ptr<AtomicFile>(new AtomicFile(fd, FdPath(fd), false, path, overwrite));
+  }
+  const std::string temp_path = TempName(path);
+  fd = open(temp_path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("writing ", Printable(path)));
-  const mode_t mask = umask(0);
-  umask(mask);
-  fchmod(fd, 0666 & ~mask);
-  return std::unique_ptr<AtomicFile>(new AtomicFile(fd, temp_path, path, overwrite));
+  return std::unique_ptr<AtomicFile>(new AtomicFile(fd, temp_path, true, path, overwrite));
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_ >= 0) close(fd_);
-  if (!temp_path_.empty()) unlink(temp_path_.c_str());
+  close(fd_);
+  if (named_) unlink(temp_path_.c_str());
 }
 
 absl::Status AtomicFile::Write(absl::string_view bytes) {
@@ -223,20 +259,32 @@ void AtomicFile::StartWriteback(uint64_t offset, uint64_t size_bytes) {
                   SYNC_FILE_RANGE_WRITE);
 }
 
-absl::Status AtomicFile::Commit() {
-  const std::string what = absl::StrCat("writing ", Printable(path_));
-  if (fsync(fd_) != 0) return ErrnoStatus(errno, what);
-  const int fd = fd_;
-  fd_ = -1;
-  if (close(fd) != 0) return ErrnoStatus(errno, what);
+// The name appears with all of the content or not at all: a link where the name is free,
+// else a link under another name that is renamed at once. Returns 0 or an errno.
+int AtomicFile::Publish() {
+  if (!named_) {
+    const std::string unnamed = temp_path_;
+    if (LinkTo(unnamed, path_) == 0) return 0;
+    if (errno != EEXIST || !overwrite_) return errno;
+    temp_path_ = TempName(path_);
+    if (LinkTo(unnamed, temp_path_) != 0) return errno;
+    named_ = true;
+  }
   const unsigned flags = overwrite_ ? 0 : RENAME_NOREPLACE;
   int rc = renameat2(AT_FDCWD, temp_path_.c_str(), AT_FDCWD, path_.c_str(), flags);
   if (rc != 0 && errno == EINVAL && flags != 0) {  // file systems without RENAME_NOREPLACE
     rc = link(temp_path_.c_str(), path_.c_str());
     if (rc == 0) unlink(temp_path_.c_str());
   }
-  if (rc != 0) return ErrnoStatus(errno, what);
-  temp_path_.clear();
+  if (rc != 0) return errno;
+  named_ = false;
+  return 0;
+}
+
+absl::Status AtomicFile::Commit() {
+  const std::string what = absl::StrCat("writing ", Printable(path_));
+  if (fsync(fd_) != 0) return ErrnoStatus(errno, what);
+  if (const int error = Publish(); error != 0) return ErrnoStatus(error, what);
   const int dir = open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir >= 0) {
     fsync(dir);

@@ -23,6 +23,8 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenFile(const std::string& path);
 std::unique_ptr<ByteStream> StreamFromFd(int fd);
 // Wraps a file descriptor as a sink (stdout, pipes). Does not close it.
 std::unique_ptr<ByteSink> SinkToFd(int fd);
+// Whether a sink's failure is that nobody reads the pipe any more (`| head`).
+bool IsBrokenPipe(const absl::Status& status);
 
 // An unnamed temporary file: gone when the object is, even if the process dies.
 // Write it forward, then read it anywhere. Bounded by `limit_bytes`.
@@ -47,14 +49,18 @@ class SpoolFile : public ByteSource, public ByteSink {
   uint64_t size_ = 0;
 };
 
-// A file that appears under its name only when committed: written to a temporary
-// name in the same folder, fsynced, renamed, the folder fsynced. Destroyed without
-// Commit it leaves nothing behind.
+// A file that appears under its name only when committed: written to an unnamed file in
+// the same folder (O_TMPFILE), fsynced, linked or renamed, the folder fsynced. Destroyed
+// without Commit it leaves nothing behind, and neither does a process that is killed: an
+// existing file is replaced through a second name, which lives from one system call to the
+// next. File systems without unnamed files get a named one, `.ballast-tmp-…`, which a kill
+// leaves behind.
 class AtomicFile : public ByteSink {
  public:
+  // `named`: as on a file system without unnamed files.
   // Errors: AlreadyExists  `path` exists and !overwrite. NotFound  no such folder.
-  static absl::StatusOr<std::unique_ptr<AtomicFile>> Create(const std::string& path,
-                                                            bool overwrite);
+  static absl::StatusOr<std::unique_ptr<AtomicFile>> Create(const std::string& path, bool overwrite,
+                                                            bool named = false);
   ~AtomicFile() override;
   // Errors: ResourceExhausted  the disk is full. Unavailable  the device failed.
   absl::Status Write(absl::string_view bytes) override;
@@ -63,16 +69,23 @@ class AtomicFile : public ByteSink {
   // Starts writing the pages to the disk behind the stream, so that Commit's
   // fsync finds little left to do. A hint; never fails.
   void StartWriteback(uint64_t offset, uint64_t size_bytes);
+  // Errors: AlreadyExists  the name was taken meanwhile, and !overwrite.
   absl::Status Commit();
   uint64_t size_bytes() const { return size_; }
   // Where the bytes are before Commit; for reading them back.
   const std::string& temp_path() const { return temp_path_; }
 
  private:
-  AtomicFile(int fd, std::string temp_path, std::string path, bool overwrite)
-      : fd_(fd), temp_path_(std::move(temp_path)), path_(std::move(path)), overwrite_(overwrite) {}
-  int fd_;
+  AtomicFile(int fd, std::string temp_path, bool named, std::string path, bool overwrite)
+      : fd_(fd),
+        temp_path_(std::move(temp_path)),
+        named_(named),
+        path_(std::move(path)),
+        overwrite_(overwrite) {}
+  int Publish();
+  const int fd_;
   std::string temp_path_;
+  bool named_;  // temp_path_ is a name in the folder
   const std::string path_;
   const bool overwrite_;
   uint64_t size_ = 0;

@@ -29,6 +29,8 @@ absl::Span<const LimitField> AllLimits() {
       LimitField{"streams_max", &Limits::streams_max},
       LimitField{"stream_queue_max", &Limits::stream_queue_max},
       LimitField{"stream_idle_ms", &Limits::stream_idle_ms},
+      LimitField{"manifest_memory_bytes", &Limits::manifest_memory_bytes},
+      LimitField{"manifest_wait_ms", &Limits::manifest_wait_ms},
       LimitField{"connection_streams_max", &Limits::connection_streams_max},
       LimitField{"unary_bytes_max", &Limits::unary_bytes_max},
       LimitField{"page_entries_max", &Limits::page_entries_max},

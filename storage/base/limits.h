@@ -48,6 +48,11 @@ struct Limits {
   uint64_t globs_max = 256;                // --include/--exclude patterns
   uint64_t report_items_max = 100'000;     // items listed in a validation report
 
+  // --- memory that all of a server's calls share ---
+  uint64_t manifest_memory_bytes = 1u << 30;  // manifests held at once; a call waits for its
+                                              // share: many large ones would add up
+  uint64_t manifest_wait_ms = 60'000;         // for so long, then it is told to try again
+
   // --- the server ---
   uint64_t streams_max = 64;          // data streams served at once; each has a thread
   uint64_t stream_queue_max = 256;    // data streams waiting for one of those threads

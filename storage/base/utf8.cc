@@ -1,5 +1,7 @@
 #include "storage/base/utf8.h"
 
+#include "storage/base/status.h"
+
 namespace ballast {
 
 size_t Utf8SequenceLength(absl::string_view text) {
@@ -26,6 +28,11 @@ bool IsUtf8(absl::string_view text) {
     text.remove_prefix(n);
   }
   return true;
+}
+
+absl::Status CheckUtf8(absl::string_view what, absl::string_view text) {
+  if (IsUtf8(text)) return absl::OkStatus();
+  return MalformedError(what, " is \"", Printable(text.substr(0, 100)), "\", want UTF-8");
 }
 
 }  // namespace ballast

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace ballast {
@@ -13,6 +14,9 @@ namespace ballast {
 size_t Utf8SequenceLength(absl::string_view text);
 
 bool IsUtf8(absl::string_view text);
+
+// Errors: InvalidArgument  not UTF-8: "<what> is \"…\", want UTF-8".
+absl::Status CheckUtf8(absl::string_view what, absl::string_view text);
 
 }  // namespace ballast
 

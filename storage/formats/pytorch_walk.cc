@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 #include "storage/formats/json_text.h"
+#include "storage/formats/manifest_json.h"
 #include "storage/formats/pickle_json.h"
 #include "storage/formats/pytorch_module.h"
 
@@ -332,8 +333,9 @@ void Walker::AddMetadata(PickleRef dict) {
     absl::StrAppend(&prefix, path_.empty() || name.empty() ? "" : ".", name);
     const auto json = PickleJson(graph_, items[i + 1], kLeafJsonBytesMax);
     const size_t left = limits_.metadata_bytes_max / 4 - metadata_.size();
-    if (!string || !json.has_value() || !CheckKey(prefix, limits_).ok() ||
-        6 * prefix.size() + json->size() + 4 > left || !metadata_names_.insert(prefix).second) {
+    if (!string || !json.has_value() || !IsModuleMetadata(absl::StrCat("{\"\":", *json, "}")) ||
+        !CheckKey(prefix, limits_).ok() || 6 * prefix.size() + json->size() + 4 > left ||
+        !metadata_names_.insert(prefix).second) {
       metadata_dropped_ = true;
       continue;
     }

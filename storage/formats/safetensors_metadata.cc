@@ -8,40 +8,17 @@
 #include "nlohmann/json.hpp"
 #include "storage/base/status.h"
 #include "storage/formats/json_text.h"
+#include "storage/formats/manifest_json.h"
+#include "storage/formats/strict_json.h"
 
 namespace ballast {
 namespace {
 
 constexpr absl::string_view kWhere = "safetensors header";
 constexpr size_t kLeafJsonBytesMax = 64 << 10;
-constexpr int kMetadataDepthMax = 8;
-
-// Accepts nothing; the handlers below allow what they want.
-class StrictHandler : public nlohmann::json_sax<nlohmann::json> {
- public:
-  bool null() override { return false; }
-  bool boolean(bool) override { return false; }
-  bool number_integer(number_integer_t) override { return false; }
-  bool number_unsigned(number_unsigned_t) override { return false; }
-  bool number_float(number_float_t, const string_t&) override { return false; }
-  bool string(string_t&) override { return false; }
-  bool binary(binary_t&) override { return false; }
-  bool start_object(std::size_t) override { return false; }
-  bool key(string_t&) override { return false; }
-  bool end_object() override { return false; }
-  bool start_array(std::size_t) override { return false; }
-  bool end_array() override { return false; }
-  bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override {
-    return false;
-  }
-};
-
-bool Parse(absl::string_view text, StrictHandler* handler) {
-  return nlohmann::json::sax_parse(text.data(), text.data() + text.size(), handler);
-}
 
 // [["a", "b"], …]
-class TiesHandler : public StrictHandler {
+class TiesHandler : public StrictJsonHandler {
  public:
   bool start_array(std::size_t) override {
     if (++depth_ == 2) groups_.emplace_back();
@@ -59,27 +36,8 @@ class TiesHandler : public StrictHandler {
   std::vector<std::vector<std::string>> groups_;
 };
 
-// {"<module prefix>": {…}, …}, not too deep.
-class ModuleMetadataHandler : public StrictHandler {
- public:
-  bool null() override { return depth_ > 1; }
-  bool boolean(bool) override { return depth_ > 1; }
-  bool number_integer(number_integer_t) override { return depth_ > 1; }
-  bool number_unsigned(number_unsigned_t) override { return depth_ > 1; }
-  bool number_float(number_float_t, const string_t&) override { return depth_ > 1; }
-  bool string(string_t&) override { return depth_ > 1; }
-  bool start_object(std::size_t) override { return ++depth_ <= kMetadataDepthMax; }
-  bool key(string_t&) override { return true; }
-  bool end_object() override { return depth_-- > 0; }
-  bool start_array(std::size_t) override { return depth_ > 1 && ++depth_ <= kMetadataDepthMax; }
-  bool end_array() override { return depth_-- > 0; }
-
- private:
-  int depth_ = 0;
-};
-
 // {"<key>": {"saved_offsets": [0, 0]}, …}: stops at anything but a zero.
-class ZeroOffsetsHandler : public ModuleMetadataHandler {
+class ZeroOffsetsHandler : public ObjectOfObjectsHandler {
  public:
   bool number_integer(number_integer_t) override { return false; }
   bool number_unsigned(number_unsigned_t value) override { return value == 0; }
@@ -118,7 +76,7 @@ std::vector<uint32_t> ResolveGroup(const std::vector<std::string>& keys,
 void ReadTies(absl::string_view text, const SafetensorsHeader& header,
               const std::vector<uint32_t>& order, SourceStateDict* dict) {
   TiesHandler handler;
-  if (!Parse(text, &handler)) {
+  if (!ParseJson(text, &handler)) {
     dict->warnings.push_back(
         absl::StrCat(kWhere, ": ", kTiesMember, " is not an array of arrays of keys, and ignored"));
     return;
@@ -148,7 +106,7 @@ void ReadTies(absl::string_view text, const SafetensorsHeader& header,
 
 absl::Status CheckSharding(absl::string_view text) {
   ZeroOffsetsHandler handler;
-  if (Parse(text, &handler)) return absl::OkStatus();
+  if (ParseJson(text, &handler)) return absl::OkStatus();
   return UnsupportedError(kWhere,
                           ": DCP_SHARDING_INFO says that the tensors are slices of bigger "
                           "ones; merge the shards first (torch.distributed.checkpoint."
@@ -166,8 +124,7 @@ std::string WriterOf(absl::string_view format) {
 }
 
 void ReadModuleMetadata(const std::string& text, const Limits& limits, SourceStateDict* dict) {
-  ModuleMetadataHandler handler;
-  if (text.size() <= limits.metadata_bytes_max / 2 && Parse(text, &handler)) {
+  if (text.size() <= limits.metadata_bytes_max / 2 && IsModuleMetadata(text)) {
     dict->metadata_json = text;
     return;
   }

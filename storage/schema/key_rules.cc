@@ -15,6 +15,7 @@
 #include "storage/base/status.h"
 #include "storage/base/utf8.h"
 #include "storage/model/tensor_spec.h"
+#include "storage/schema/suggest.h"
 
 namespace ballast {
 namespace {
@@ -77,6 +78,7 @@ size_t FindSeparator(absl::string_view rule) {
 }
 
 absl::StatusOr<RenameRule> CompileRename(absl::string_view rule, const Limits& limits) {
+  RETURN_IF_ERROR(CheckUtf8("rename rule", rule));
   const std::string where = absl::StrCat("rename rule ", QuotedKey(rule));
   if (rule.size() > 2 * limits.key_bytes_max) {
     return LimitError(where, ": is ", rule.size(), " bytes long, want at most ",
@@ -128,8 +130,39 @@ std::string TopLevel(absl::Span<const std::string> keys) {
       seen.size() > kNamed ? absl::StrCat(" and ", seen.size() - kNamed, " more") : "");
 }
 
+// "\"a\", \"b\" and 3 more"
+std::string Listed(absl::Span<const std::string> texts) {
+  constexpr size_t kNamed = 3;
+  std::vector<std::string> named;
+  for (const std::string& text : texts.subspan(0, std::min(texts.size(), kNamed))) {
+    named.push_back(QuotedKey(text));
+  }
+  return absl::StrCat(
+      absl::StrJoin(named, ", "),
+      texts.size() > kNamed ? absl::StrCat(" and ", texts.size() - kNamed, " more") : "");
+}
+
+// The keys that take the fewest edits to become the pattern, of the first ones.
+std::vector<std::string> Nearest(absl::string_view pattern, absl::Span<const std::string> keys) {
+  constexpr size_t kKeysCompared = 1000;
+  constexpr size_t kBytesCompared = 200;
+  constexpr size_t kNamed = 3;
+  std::vector<std::pair<size_t, size_t>> ranked;  // distance, index
+  for (size_t i = 0; i < std::min(keys.size(), kKeysCompared); ++i) {
+    const absl::string_view key = absl::string_view(keys[i]).substr(0, kBytesCompared);
+    ranked.emplace_back(EditDistance(pattern.substr(0, kBytesCompared), key, kBytesCompared), i);
+  }
+  std::sort(ranked.begin(), ranked.end());
+  std::vector<std::string> nearest;
+  for (size_t i = 0; i < std::min(ranked.size(), kNamed); ++i) {
+    nearest.push_back(keys[ranked[i].second]);
+  }
+  return nearest;
+}
+
 absl::Status CheckGlobs(const std::vector<std::string>& globs, const Limits& limits) {
   for (const std::string& glob : globs) {
+    RETURN_IF_ERROR(CheckUtf8("pattern", glob));
     if (glob.size() > limits.key_bytes_max) {
       return LimitError("pattern ", QuotedKey(glob), " is ", glob.size(),
                         " bytes long, want at most ", limits.key_bytes_max, " (key_bytes_max)");
@@ -152,6 +185,27 @@ struct KeyRules::Impl {
     if (select.empty()) return true;
     if (!absl::ConsumePrefix(key, select)) return false;
     return key->empty() || absl::ConsumePrefix(key, ".");
+  }
+
+  // Why no key is left of these.
+  absl::Status NothingLeft(absl::Span<const std::string> keys) const {
+    std::vector<std::string> selected;
+    bool included = include.empty();
+    for (const std::string& whole : keys) {
+      absl::string_view key = whole;
+      if (!Select(&key)) continue;
+      included |= AnyGlobMatches(include, key);
+      selected.emplace_back(key);
+    }
+    if (included) {
+      return absl::NotFoundError(
+          absl::StrCat("no key is left, want one that the excluded patterns (", Listed(exclude),
+                       ") do not match; there are ", Listed(selected)));
+    }
+    const std::vector<std::string> nearest = Nearest(include.front(), selected);
+    return absl::NotFoundError(absl::StrCat(
+        "no key matches ", Listed(include), "; ",
+        nearest.empty() ? "there are no keys" : absl::StrCat("the nearest are ", Listed(nearest))));
   }
 
   std::string Rename(absl::string_view key) const {
@@ -182,6 +236,7 @@ absl::StatusOr<std::unique_ptr<KeyRules>> KeyRules::Compile(const KeyRuleOptions
     return LimitError("number of include and exclude patterns is ", globs, ", want at most ",
                       limits.globs_max, " (globs_max)");
   }
+  RETURN_IF_ERROR(CheckUtf8("select", options.select));
   RETURN_IF_ERROR(CheckGlobs(options.include, limits));
   RETURN_IF_ERROR(CheckGlobs(options.exclude, limits));
   auto impl = std::make_unique<Impl>();
@@ -216,11 +271,13 @@ absl::StatusOr<std::vector<KeyDecision>> KeyRules::ApplyAll(
   out.reserve(keys.size());
   absl::flat_hash_map<std::string, size_t> first;
   bool selected = impl_->select.empty();
+  bool kept = keys.empty() && impl_->include.empty();
   for (size_t i = 0; i < keys.size(); ++i) {
     absl::string_view key = keys[i];
     selected |= impl_->Select(&key);
     out.push_back(Apply(keys[i]));
     if (!out.back().keep) continue;
+    kept = true;
     RETURN_IF_ERROR(CheckKey(out.back().key, impl_->limits),
                     absl::StrCat("key ", QuotedKey(keys[i]), ", renamed"));
     const auto [it, fresh] = first.try_emplace(out.back().key, i);
@@ -229,9 +286,12 @@ absl::StatusOr<std::vector<KeyDecision>> KeyRules::ApplyAll(
                             " are both renamed to ", QuotedKey(out.back().key));
     }
   }
-  if (selected) return out;
-  return absl::NotFoundError(
-      absl::StrCat("nothing is under ", QuotedKey(impl_->select), "; ", TopLevel(keys)));
+  if (!selected) {
+    return absl::NotFoundError(
+        absl::StrCat("nothing is under ", QuotedKey(impl_->select), "; ", TopLevel(keys)));
+  }
+  if (!kept) return impl_->NothingLeft(keys);
+  return out;
 }
 
 }  // namespace ballast

@@ -30,7 +30,8 @@ struct KeyDecision {
 // Compiled rules. Immutable, thread-safe.
 class KeyRules {
  public:
-  // Errors: InvalidArgument  a bad regular expression or rule (names it).
+  // Errors: InvalidArgument  a bad regular expression or rule (names it), text that is
+  //         not UTF-8.
   //         ResourceExhausted  limits.rename_rules_max, rename_program_max, globs_max.
   static absl::StatusOr<std::unique_ptr<KeyRules>> Compile(const KeyRuleOptions& options,
                                                            const Limits& limits);
@@ -43,8 +44,9 @@ class KeyRules {
 
   // Applies the rules to all keys.
   // Errors: InvalidArgument  two keys renamed to one (names all three), a new key
-  //         that breaks CheckKey. NotFound  `select` matches nothing; lists the
-  //         top-level prefixes there are.
+  //         that breaks CheckKey. NotFound  `select` matches nothing (lists the
+  //         top-level prefixes there are), or the patterns leave nothing (names them
+  //         and the nearest keys).
   absl::StatusOr<std::vector<KeyDecision>> ApplyAll(absl::Span<const std::string> keys) const;
 
  private:

@@ -55,6 +55,8 @@ struct VersionInfo {
   std::map<std::string, std::string> labels;
   std::string creator;  // the principal that pushed
   absl::Time created;
+  // Encoded size of the manifest: what reading it costs.
+  uint64_t manifest_bytes = 0;
   std::vector<std::string> aliases;  // filled by GetVersion and ListVersions
   friend bool operator==(const VersionInfo&, const VersionInfo&) = default;
 };

@@ -145,6 +145,7 @@ absl::StatusOr<VersionRecord> Push::Prepare(const Manifest& manifest,
   record.info.entries = manifest.entries.size();
   record.info.payload_bytes = PayloadBytes(manifest);
   record.info.bytes_new = bytes_new_;
+  record.info.manifest_bytes = text.size();
   record.info.parent = options.parent;
   record.info.message = options.message;
   record.info.labels = options.labels;

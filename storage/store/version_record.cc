@@ -61,6 +61,7 @@ absl::StatusOr<VersionRecord> DecodeVersionRecord(absl::string_view bytes) {
   }
   record.token = in.Bytes();
   record.manifest = TakeStoredText(&in);
+  info.manifest_bytes = record.manifest.size_bytes;
   if (!in.Done() || static_cast<uint8_t>(info.format) > static_cast<uint8_t>(Format::kPickle)) {
     return absl::DataLossError(
         absl::StrCat("version record: its ", bytes.size(), " bytes are damaged"));

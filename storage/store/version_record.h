@@ -18,7 +18,7 @@
 namespace ballast {
 
 struct VersionRecord {
-  VersionInfo info;     // model and aliases are not part of the encoding
+  VersionInfo info;     // model, aliases and manifest_bytes are not part of the encoding
   std::string token;    // id of the push that made it: tells whose a record is
   StoredText manifest;  // its blocks belong to gc's roots, as do those it names
 };

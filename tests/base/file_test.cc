@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -92,6 +94,21 @@ TEST_F(FileTest, StreamAndSinkCarryBytesThroughAPipe) {
   close(ends[0]);
 }
 
+TEST_F(FileTest, SinkTellsAPipeThatNobodyReadsFromOtherFailures) {
+  const auto before = signal(SIGPIPE, SIG_IGN);
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  const absl::Status status = SinkToFd(ends[1])->Write("x");
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("writing the output: Broken pipe"));
+  EXPECT_TRUE(IsBrokenPipe(WithContext(status, "pull")));
+  close(ends[1]);
+  EXPECT_FALSE(IsBrokenPipe(SinkToFd(ends[1])->Write("x")));
+  EXPECT_FALSE(IsBrokenPipe(absl::OkStatus()));
+  signal(SIGPIPE, before);
+}
+
 TEST_F(FileTest, SinkSaysThatTheDiskIsFull) {
   const int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
   if (fd < 0) GTEST_SKIP() << "no /dev/full here";
@@ -126,8 +143,17 @@ TEST_F(FileTest, SpoolFileNeedsItsFolder) {
   EXPECT_EQ(SpoolFile::Create(Path("absent"), 1, "n").status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(FileTest, AtomicFileAppearsWhenCommittedAndNotBefore) {
-  auto file = AtomicFile::Create(Path("out"), false);
+// Unnamed until it is committed, and as on file systems without unnamed files.
+class AtomicFileTest : public FileTest, public testing::WithParamInterface<bool> {
+ protected:
+  absl::StatusOr<std::unique_ptr<AtomicFile>> Create(bool overwrite) const {
+    return AtomicFile::Create(Path("out"), overwrite, GetParam());
+  }
+};
+INSTANTIATE_TEST_SUITE_P(UnnamedAndNamed, AtomicFileTest, testing::Bool());
+
+TEST_P(AtomicFileTest, AppearsWhenCommittedAndNotBefore) {
+  auto file = Create(false);
   ASSERT_TRUE(file.ok()) << file.status();
   ASSERT_TRUE((*file)->Write("abc").ok());
   ASSERT_TRUE((*file)->WriteAt(3, "def").ok());
@@ -138,31 +164,52 @@ TEST_F(FileTest, AtomicFileAppearsWhenCommittedAndNotBefore) {
   EXPECT_EQ(FilesInFolder(), 1u);
 }
 
-TEST_F(FileTest, AtomicFileLeavesNothingBehindWithoutCommit) {
+TEST_P(AtomicFileTest, CanBeReadBackBeforeItIsCommitted) {
+  auto file = Create(false);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_TRUE((*file)->Write("abc").ok());
+  const auto back = OpenFile((*file)->temp_path());
+  ASSERT_TRUE(back.ok()) << back.status();
+  std::string out(3, '?');
+  ASSERT_TRUE((*back)->ReadAt(0, absl::MakeSpan(out)).ok());
+  EXPECT_EQ(out, "abc");
+}
+
+TEST_P(AtomicFileTest, LeavesNothingBehindWithoutCommit) {
   {
-    auto file = AtomicFile::Create(Path("out"), false);
+    auto file = Create(false);
     ASSERT_TRUE(file.ok());
     ASSERT_TRUE((*file)->Write("abc").ok());
-    EXPECT_EQ(FilesInFolder(), 1u);
   }
   EXPECT_EQ(FilesInFolder(), 0u);
 }
 
-TEST_F(FileTest, AtomicFileRefusesToOverwriteUnlessTold) {
+TEST_P(AtomicFileTest, RefusesToOverwriteUnlessTold) {
   Put("out", "old");
-  const absl::Status status = AtomicFile::Create(Path("out"), false).status();
+  const absl::Status status = Create(false).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(std::string(status.message()), HasSubstr("--force"));
-  auto file = AtomicFile::Create(Path("out"), true);
+  auto file = Create(true);
   ASSERT_TRUE(file.ok());
   ASSERT_TRUE((*file)->Write("new").ok());
   EXPECT_EQ(Get("out"), "old");
   ASSERT_TRUE((*file)->Commit().ok());
   EXPECT_EQ(Get("out"), "new");
+  file->reset();
+  EXPECT_EQ(FilesInFolder(), 1u);
 }
 
-TEST_F(FileTest, AtomicFileDoesNotOverwriteAFileThatAppearedMeanwhile) {
-  auto file = AtomicFile::Create(Path("out"), false);
+TEST_P(AtomicFileTest, TakesANameThatIsFreeAlsoWhenItMayOverwrite) {
+  auto file = Create(true);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->Write("new").ok());
+  ASSERT_TRUE((*file)->Commit().ok());
+  EXPECT_EQ(Get("out"), "new");
+  EXPECT_EQ(FilesInFolder(), 1u);
+}
+
+TEST_P(AtomicFileTest, DoesNotOverwriteAFileThatAppearedMeanwhile) {
+  auto file = Create(false);
   ASSERT_TRUE(file.ok());
   Put("out", "other");
   EXPECT_EQ((*file)->Commit().code(), absl::StatusCode::kAlreadyExists);
@@ -171,15 +218,40 @@ TEST_F(FileTest, AtomicFileDoesNotOverwriteAFileThatAppearedMeanwhile) {
   EXPECT_EQ(FilesInFolder(), 1u);
 }
 
-TEST_F(FileTest, AtomicFileHonoursTheUmask) {
+TEST_P(AtomicFileTest, HonoursTheUmask) {
   const mode_t before = umask(027);
-  auto file = AtomicFile::Create(Path("out"), false);
+  auto file = Create(false);
   umask(before);
   ASSERT_TRUE(file.ok());
   ASSERT_TRUE((*file)->Commit().ok());
   struct stat info {};
   ASSERT_EQ(stat(Path("out").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777u, 0640u);
+}
+
+TEST_F(FileTest, AtomicFileLeavesNothingBehindWhenItsProcessIsKilled) {
+  const int probe = open(dir_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (probe < 0) GTEST_SKIP() << "this file system has no unnamed files";
+  close(probe);
+  int written[2];
+  ASSERT_EQ(pipe(written), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto file = AtomicFile::Create(Path("out"), false);
+    const bool ok = file.ok() && (*file)->Write("abc").ok();
+    if (write(written[1], ok ? "y" : "n", 1) != 1) _exit(1);
+    while (true) pause();
+  }
+  char answer = '?';
+  EXPECT_EQ(read(written[0], &answer, 1), 1);
+  EXPECT_EQ(answer, 'y');
+  kill(child, SIGKILL);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(FilesInFolder(), 0u);
+  close(written[0]);
+  close(written[1]);
 }
 
 TEST_F(FileTest, AtomicFileNeedsAFolderAndAName) {

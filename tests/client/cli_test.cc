@@ -131,6 +131,17 @@ TEST(CommandLineTest, UsageErrorsAreOneLineAndExitCode2) {
       {"push", in, "m", "--rename", "("},
       {"push", in, "m", "--rename", "(=x"},
       {"push", in, "m", "--alias", "latest"},
+      {"push", in, "m", "--message", "caf\xe9"},
+      {"push", in, "m", "--label", "a=caf\xe9"},
+      {"push", in, "m", "--include", "caf\xe9"},
+      {"push", in, "m", "--select", "caf\xe9"},
+      {"push", in, "m", "--rename", "caf\xe9=a"},
+      {"push", in, "m", "--request-id", "caf\xe9"},
+      {"push", in, "caf\xe9"},
+      {"ls", "caf\xe9"},
+      {"versions", "caf\xe9"},
+      {"pull", "caf\xe9"},
+      {"alias", "rm", "m", "caf\xe9"},
       {"push", in, "m", "--parent", "a//b"},
       {"push", in, "m", "--schema", no_schema.c_str()},
       {"pull", "m:0"},
@@ -159,6 +170,40 @@ TEST(CommandLineTest, UsageErrorsAreOneLineAndExitCode2) {
     EXPECT_EQ(outcome.out, "") << line;
     EXPECT_THAT(outcome.err, StartsWith("ballast: ")) << line;
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  }
+}
+
+TEST(CommandLineTest, TextThatIsNotUtf8IsNamedAsSuch) {
+  const TestFolder folder;
+  const std::string file = folder.Write("in", SafetensorsFile({NoiseTensor("a", 4, 1)}));
+  const struct {
+    std::vector<const char*> words;
+    std::string says;
+  } rows[] = {
+      {{"push", file.c_str(), "m", "--message", "caf\xe9"},
+       "ballast: push: --message is \"caf\\xe9\", want UTF-8\n"},
+      {{"push", file.c_str(), "m", "--label", "a=\xe9"},
+       "ballast: push: --label is \"a=\\xe9\", want UTF-8\n"},
+      {{"pull", "m", "--include", "\xe9*"}, "ballast: pull: pattern is \"\\xe9*\", want UTF-8\n"},
+      {{"schema", file.c_str(), "--select", "\xe9"},
+       "ballast: schema: select is \"\\xe9\", want UTF-8\n"},
+  };
+  for (const auto& row : rows) EXPECT_EQ(Ballast(row.words).err, row.says);
+}
+
+TEST(CommandLineTest, RulesThatLeaveNothingAreNotFound) {
+  const TestFolder folder;
+  const std::string file = folder.Write("in", SafetensorsFile({NoiseTensor("fc.weight", 4, 1)}));
+  const std::string out = folder.Path("out");
+  for (const auto& row :
+       std::vector<std::vector<const char*>>{{"push", file.c_str(), "m", "--include", "fc.wieght"},
+                                             {"schema", file.c_str(), "--include", "fc.wieght"},
+                                             {"convert", "--local", file.c_str(), out.c_str(),
+                                              "--to", "pytorch", "--include", "fc.wieght"}}) {
+    const Outcome outcome = Ballast(row);
+    EXPECT_EQ(outcome.code, kNotFound) << outcome.err;
+    EXPECT_THAT(outcome.err,
+                HasSubstr("no key matches \"fc.wieght\"; the nearest are \"fc.weight\""));
   }
 }
 

@@ -207,12 +207,13 @@ TEST_F(PullTest, RulesChooseWhatIsPulled) {
   EXPECT_NE(out.find(Noise(33, 2)), std::string::npos);
 }
 
-TEST_F(PullTest, WarnsWhenTheRulesLeaveNothing) {
+TEST_F(PullTest, RefusesRulesThatLeaveNothing) {
   PullOptions options;
   options.rules.include = {"zzz*"};
   const auto pulled = client_->PullFile("team/net", folder_.Path("out"), options);
-  ASSERT_TRUE(pulled.ok()) << pulled.status();
-  EXPECT_THAT(pulled->warnings, ::testing::Contains(HasSubstr("no key is left")));
+  EXPECT_EQ(pulled.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(pulled.status().message()), HasSubstr("no key matches \"zzz*\""));
+  EXPECT_THAT(folder_.Names(), IsEmpty());
 }
 
 TEST_F(PullTest, WhatIsNotThereIsNamed) {

@@ -91,6 +91,34 @@ TEST_F(PushTest, AStreamIsParsedByTheServer) {
   EXPECT_EQ(pushed->entries, 1u);
 }
 
+TEST_F(PushTest, AStreamIsReadOnlyWhenTheServerAnswers) {
+  struct CountingStream : ByteStream {
+    explicit CountingStream(ByteStream* from) : stream(from) {}
+    absl::StatusOr<size_t> Read(absl::Span<char> out) override {
+      ++reads;
+      return stream->Read(out);
+    }
+    ByteStream* stream;
+    int reads = 0;
+  };
+  StringSource file(SafetensorsFile({NoiseTensor("a", 5000, 1)}));
+  SourceStream bytes(&file);
+  CountingStream stream(&bytes);
+  const auto gone = registry_.NewClient([](const std::string&) { return true; });
+  EXPECT_EQ(gone->PushStream(&stream, "m", {}).status().code(), absl::StatusCode::kUnavailable);
+  std::string out;
+  StringSink sink(&out);
+  ConvertOptions convert;
+  convert.to = Format::kTorchSharp;
+  EXPECT_EQ(gone->ConvertStream(&stream, &sink, convert).status().code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(stream.reads, 0);
+  // A server that cannot be reached at first.
+  std::atomic<int> calls = 0;
+  const auto late = registry_.NewClient([&](const std::string&) { return ++calls < 3; });
+  EXPECT_TRUE(late->PushStream(&stream, "m", {}).ok());
+}
+
 TEST_F(PushTest, TheSameRequestIdGivesTheFirstAnswerAgain) {
   PushOptions options;
   options.request_id = "once";
@@ -203,18 +231,28 @@ TEST_F(PushTest, RefusesTensorsThatAreNone) {
 
 TEST_F(PushTest, RefusesWhatIsMalformedBeforeItIsSent) {
   const std::string path = File({NoiseTensor("a", 1, 1)});
-  PushOptions alias, parent, schema, reference, rename;
+  PushOptions alias, parent, schema, reference, rename, message, label, id;
   alias.alias = "latest";
   parent.parent = "A:1";
   schema.schema.json = "{}";
   reference.schema.reference = "a//b";
   rename.rules.rename = {"("};
+  message.message = "caf\xe9";
+  label.labels["a"] = "\xff";
+  id.request_id = "a b";
   struct Row {
     const char* model;
     PushOptions options;
     const char* says;
-  } rows[] = {{"Upper", {}, "upper"},  {"m", alias, "latest"},   {"m", parent, "parent"},
-              {"m", schema, "schema"}, {"m", reference, "a//b"}, {"m", rename, "rename"}};
+  } rows[] = {{"Upper", {}, "upper"},
+              {"m", alias, "latest"},
+              {"m", parent, "parent"},
+              {"m", schema, "schema"},
+              {"m", reference, "a//b"},
+              {"m", rename, "rename"},
+              {"m", message, "message is \"caf\\xe9\", want UTF-8"},
+              {"m", label, "label is \"a=\\xff\", want UTF-8"},
+              {"m", id, "request id is \"a b\", want 1 to 64 printable ASCII bytes"}};
   const std::unique_ptr<Client> nobody = registry_.NewClient([](const std::string&) {
     ADD_FAILURE() << "something was sent";
     return true;

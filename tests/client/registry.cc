@@ -11,9 +11,11 @@
 
 namespace ballast {
 
-Registry::Registry() {
+Registry::Registry()
+    : manifest_memory_(Limits().manifest_memory_bytes, std::chrono::minutes(1),
+                       "manifest_memory_bytes") {
   catalog_ = *Catalog::Open(engine_.blobs(), engine_.records(), Limits());
-  services_ = {catalog_.get(), engine_.blobs(), &authorizer_, Limits(), "/tmp"};
+  services_ = {catalog_.get(), engine_.blobs(), &authorizer_, Limits(), "/tmp", &manifest_memory_};
   methods_ = MakeMethodTable(services_);
 }
 

@@ -28,6 +28,7 @@ class Registry {
  private:
   MemoryEngine engine_;
   AllowAll authorizer_;
+  MemoryBudget manifest_memory_;
   std::unique_ptr<Catalog> catalog_;
   Services services_;
   MethodTable methods_;

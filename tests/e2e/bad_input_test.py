@@ -269,7 +269,8 @@ class InterruptedTest(harness.TestCase):
             return ticks() - before <= 5
         harness.wait_until(idle, 30 * harness.SLOWER, "the server is idle again")
 
-    def test_an_interrupted_pull_leaves_no_file(self):
+    def stopped_pull(self, number):
+        """Sends a signal to a pull that has begun to write its file; returns its exit code and folder."""
         server = self.start_server()
         data = harness.rng("pull").randbytes(64 << 20)
         path = harness.write(self.path("in.safetensors"),
@@ -281,14 +282,35 @@ class InterruptedTest(harness.TestCase):
             [harness.ballast(), "--server", server.address, "pull", "bad/pull", "-o",
              os.path.join(folder, "out.dat"), "--format", "torchsharp"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=harness.clean_env())
-        harness.wait_until(lambda: os.listdir(folder) or process.poll() is not None, 30, "a file")
-        process.send_signal(signal.SIGINT)
+
+        def writes():
+            """Whether it has a file open in the folder, named or not."""
+            try:
+                fds = f"/proc/{process.pid}/fd"
+                return any(os.readlink(os.path.join(fds, fd)).startswith(folder)
+                           for fd in os.listdir(fds))
+            except FileNotFoundError:
+                return False
+        harness.wait_until(lambda: writes() or process.poll() is not None, 30, "a file")
+        process.send_signal(number)
         _, error = process.communicate(timeout=harness.CLI_LIMIT_S)
-        if process.returncode == 0:
-            self.assertEqual(os.listdir(folder), ["out.dat"])
+        return process.returncode, os.listdir(folder), error
+
+    def test_an_interrupted_pull_leaves_no_file(self):
+        code, left, error = self.stopped_pull(signal.SIGINT)
+        if code == 0:
+            self.assertEqual(left, ["out.dat"])
         else:
-            self.assertEqual(process.returncode, harness.UNAVAILABLE, error)
-            self.assertEqual(os.listdir(folder), [])
+            self.assertEqual(code, harness.UNAVAILABLE, error)
+            self.assertEqual(left, [])
+
+    def test_a_killed_pull_leaves_no_file(self):
+        try:
+            os.close(os.open(self.folder, os.O_TMPFILE | os.O_RDWR))
+        except OSError as error:
+            self.skipTest(f"no unnamed files here: {error}")
+        code, left, _ = self.stopped_pull(signal.SIGKILL)
+        self.assertEqual(left, ["out.dat"] if code == 0 else [])
 
 
 class FolderTest(harness.TestCase):

@@ -62,19 +62,35 @@ class TlsTest(harness.TestCase):
     def test_a_server_that_another_authority_signed_is_not_talked_to(self):
         server, address = self.tls_server()
         other = Authority(self.folder, "other")
-        self.fails(harness.UNAVAILABLE, "ls", "--ca", other.cert, server=address, limit_s=90)
-        self.fails(harness.UNAVAILABLE, "ls", server=address, limit_s=90)
+        self.fails(harness.FAILURE, "ls", "--ca", other.cert, server=address,
+                   says=(address, "handshake failed: certificate verify failed"))
+        self.fails(harness.UNAVAILABLE, "ls", server=address, says="it may want TLS")
+
+    def test_a_server_without_tls_is_said_to_be_one(self):
+        server = self.start_server()
+        address = "localhost:" + server.address.rsplit(":", 1)[1]
+        for command in (["ls"], ["push", self.model, "tls/m"], ["push", self.model, "tls/m", "--raw"]):
+            self.fails(harness.FAILURE, *command, "--ca", self.authority.cert, server=address,
+                       says="want a server that speaks TLS")
+
+    def test_a_file_that_is_no_certificate_is_named(self):
+        for flags in (["--ca", self.model],
+                      ["--ca", self.authority.cert, "--cert", self.authority.key, "--key",
+                       self.authority.key],
+                      ["--ca", self.authority.cert, "--cert", self.authority.cert, "--key",
+                       self.authority.cert]):
+            self.fails(harness.USAGE, "ls", *flags, server="localhost:1", says="want a PEM file")
 
     def test_mtls_takes_known_clients_only(self):
         server, address = self.tls_server("--tls-client-ca", self.authority.cert)
         cert, key = self.authority.issue("client")
         self.ok("ls", "--ca", self.authority.cert, "--cert", cert, "--key", key, server=address)
         self.fails(harness.UNAVAILABLE, "ls", "--ca", self.authority.cert, server=address,
-                   limit_s=90)
+                   says="it may want a certificate of the client")
         other = Authority(self.folder, "other")
         cert, key = other.issue("stranger")
         self.fails(harness.UNAVAILABLE, "ls", "--ca", self.authority.cert, "--cert", cert, "--key",
-                   key, server=address, limit_s=90)
+                   key, server=address, says="it may not accept the client's certificate")
 
     def test_a_public_listener_is_allowed_with_tls(self):
         cert, key = self.authority.issue("server")
@@ -117,6 +133,9 @@ class ListenerTest(harness.TestCase):
         self.addCleanup(second.stop)
         with self.assertRaisesRegex(RuntimeError, re.escape(first.address)):
             second.start()
+        # One line of ours, and none of gRPC's before it.
+        self.assertEqual(second.log().count("\n"), 1, second.log())
+        self.assertTrue(second.log().startswith("ballastd: listening on "), second.log())
 
     def test_the_server_flag_wins_over_the_environment(self):
         server = self.start_server()
@@ -127,11 +146,40 @@ class ListenerTest(harness.TestCase):
 class SignalTest(harness.TestCase):
     WITH_SERVER = False
 
-    def test_sigterm_and_sigint_end_an_idle_server_with_0(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
+    def hangups(self, disposition):
+        """What programs that are started from now on inherit."""
+        before = signal.signal(signal.SIGHUP, disposition)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+
+    def test_sigterm_sigint_and_sighup_end_an_idle_server_with_0(self):
+        self.hangups(signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             server = self.start_server(f"data{number}")
             self.ok("ls", server=server.address)
             self.assertEqual(server.stop(number), 0, server.log())
+
+    def test_a_server_under_nohup_outlives_a_hangup(self):
+        self.hangups(signal.SIG_IGN)
+        server = self.start_server()
+        server.process.send_signal(signal.SIGHUP)
+        self.ok("ls", server=server.address)
+        self.assertEqual(server.stop(), 0, server.log())
+
+    def test_a_command_whose_output_nobody_reads_ends_quietly(self):
+        server = self.start_server()
+        data = harness.rng("head").randbytes(8 << 20)
+        path = harness.write(self.path("in"), containers.safetensors(
+            [("w", "uint8", (len(data),), data)]))
+        self.push(path, "signal/head", server=server.address)
+        puller = subprocess.Popen(
+            [harness.ballast(), "--server", server.address, "pull", "signal/head", "-o", "-"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=harness.clean_env())
+        self.addCleanup(puller.kill)
+        self.assertEqual(len(puller.stdout.read(100)), 100)
+        puller.stdout.close()
+        self.assertEqual(puller.stderr.read(), b"")
+        self.assertEqual(puller.wait(timeout=harness.CLI_LIMIT_S), harness.UNAVAILABLE)
+        puller.stderr.close()
 
     def test_sigterm_ends_the_server_with_0_during_a_pull_that_nobody_reads(self):
         server = self.start_server()

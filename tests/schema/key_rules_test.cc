@@ -173,6 +173,57 @@ TEST(KeyRules, NamesThePrefixesWhenSelectFindsNothing) {
   EXPECT_EQ(All(Select("a"), {}).status().message(), "nothing is under \"a\"; there are no keys");
 }
 
+TEST(KeyRules, NamesThePatternsAndTheNearestKeysWhenNothingIsLeft) {
+  const std::vector<std::string> keys = {"model.fc.weight", "model.fc.bias", "model.conv.weight",
+                                         "model.head", "optimizer.step"};
+  const auto with = [](KeyRuleOptions options, const std::string& select) {
+    options.select = select;
+    return options;
+  };
+  KeyRuleOptions both = Include({"model.fc.*"});
+  both.exclude = {"*.weight", "*.bias"};
+  const struct {
+    KeyRuleOptions options;
+    std::vector<std::string> keys;
+    const char* message;
+  } cases[] = {
+      {Include({"model.fc.wieght"}), keys,
+       "no key matches \"model.fc.wieght\"; the nearest are \"model.fc.weight\", "
+       "\"model.conv.weight\", \"model.fc.bias\""},
+      {with(Include({"fc.wieght"}), "model"), keys,
+       "no key matches \"fc.wieght\"; the nearest are \"fc.weight\", \"conv.weight\", \"fc.bias\""},
+      {Include({"a", "b", "c", "d"}),
+       {"x"},
+       "no key matches \"a\", \"b\", \"c\" and 1 more; the nearest are \"x\""},
+      {Include({"a"}), {}, "no key matches \"a\"; there are no keys"},
+      {Exclude({"*"}),
+       {"x", "y"},
+       "no key is left, want one that the excluded patterns (\"*\") do not match; there are \"x\", "
+       "\"y\""},
+      {both, keys,
+       "no key is left, want one that the excluded patterns (\"*.weight\", \"*.bias\") do not "
+       "match; "
+       "there are \"model.fc.weight\", \"model.fc.bias\", \"model.conv.weight\" and 2 more"},
+  };
+  for (const auto& c : cases) {
+    const auto out = All(c.options, c.keys);
+    EXPECT_EQ(out.status().code(), absl::StatusCode::kNotFound);
+    EXPECT_EQ(out.status().message(), c.message);
+  }
+  EXPECT_TRUE(All(Exclude({"*"}), {}).ok());
+  EXPECT_TRUE(All(Include({"nothing", "*.bias"}), keys).ok());
+}
+
+TEST(KeyRules, RefusesTextThatIsNotUtf8) {
+  for (const KeyRuleOptions& options :
+       {Select("a\xff"), Include({"a", "a\xff"}), Exclude({"a\xff"}), Rename({"a\xff=b"})}) {
+    const absl::Status status = KeyRules::Compile(options, Limits()).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(status.message().find("\\xff"), absl::string_view::npos) << status;
+    EXPECT_NE(status.message().find(", want UTF-8"), absl::string_view::npos) << status;
+  }
+}
+
 TEST(KeyRules, KnowsWhetherThereAreAny) {
   EXPECT_TRUE((*KeyRules::Compile({}, Limits()))->empty());
   EXPECT_FALSE((*KeyRules::Compile(Select("a"), Limits()))->empty());

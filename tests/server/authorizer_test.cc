@@ -82,11 +82,13 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
 
   std::vector<v1::BindSchemaRequest> bind(3);
   bind[0].mutable_header()->set_model("m");
+  bind[0].mutable_header()->set_request_id("bind");
   bind[1].set_schema(SchemaJsonOf(SmallModel()));
-  bind[2].mutable_end();
+  bind[2].mutable_end()->set_size_bytes(bind[1].schema().size());
   calls["BindSchema"].push_back(Frames(bind));
   v1::UnbindSchemaRequest unbind;
   unbind.set_model("m");
+  unbind.set_request_id("unbind");
   one("UnbindSchema", unbind);
   v1::GetSchemaRequest schema;
   schema.set_model("m");
@@ -110,10 +112,12 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   v1::SetAliasRequest set_alias;
   set_alias.set_reference("m");
   set_alias.set_alias("prod");
+  set_alias.set_request_id("set");
   one("SetAlias", set_alias);
   v1::DeleteAliasRequest delete_alias;
   delete_alias.set_model("m");
   delete_alias.set_alias("prod");
+  delete_alias.set_request_id("delete");
   one("DeleteAlias", delete_alias);
   return calls;
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "proto/wire.h"
 #include "storage/base/limits.h"
 #include "tests/server/server_testing.h"
 
@@ -195,6 +196,99 @@ TEST(Listings, RefusePageTokensThatAreNone) {
               Fails(kInvalid, Reason::kMalformed, "page token"));
 }
 
+// The token of the first page of two.
+template <typename Response, typename Request>
+std::string FirstToken(const TestServer& server, const std::string& method, Request request) {
+  request.set_page_size(1);
+  const auto page = Unary<Response>(server, method, request);
+  EXPECT_THAT(page, IsOk());
+  EXPECT_NE(page->next_page_token(), "");
+  return page->next_page_token();
+}
+
+TEST(Listings, RefusePageTokensOfOtherListings) {
+  TestServer server;
+  for (const char* model : {"a/m", "a/n", "b/m", "b/n"}) {
+    MustPush(server, model, SmallModel(1));
+    MustPush(server, model, SmallModel(2));
+  }
+  v1::ListModelsRequest models;
+  models.set_prefix("a/");
+  models.set_page_token(FirstToken<v1::ListModelsResponse>(server, "ListModels", models));
+  EXPECT_THAT(Unary<v1::ListModelsResponse>(server, "ListModels", models), IsOk());
+  models.set_prefix("b/");
+  EXPECT_THAT(Unary<v1::ListModelsResponse>(server, "ListModels", models),
+              Fails(kInvalid, Reason::kMalformed, "list models of \"b/\": page token is \"a/m."));
+
+  v1::ListVersionsRequest versions;
+  versions.set_model("a/m");
+  versions.set_page_token(FirstToken<v1::ListVersionsResponse>(server, "ListVersions", versions));
+  EXPECT_THAT(Unary<v1::ListVersionsResponse>(server, "ListVersions", versions), IsOk());
+  versions.set_model("a/n");
+  EXPECT_THAT(Unary<v1::ListVersionsResponse>(server, "ListVersions", versions),
+              Fails(kInvalid, Reason::kMalformed, "list versions of \"a/n\": page token is \"2."));
+
+  v1::ListEntriesRequest entries;
+  entries.set_reference("a/m");
+  entries.set_page_token(FirstToken<v1::ListEntriesResponse>(server, "ListEntries", entries));
+  EXPECT_THAT(Unary<v1::ListEntriesResponse>(server, "ListEntries", entries), IsOk());
+  versions.set_page_token(entries.page_token());
+  EXPECT_THAT(Unary<v1::ListVersionsResponse>(server, "ListVersions", versions),
+              Fails(kInvalid, Reason::kMalformed, "page token"));
+  // What `a/m` means has changed: its pages would mix two versions.
+  MustPush(server, "a/m", SmallModel(3));
+  EXPECT_THAT(Unary<v1::ListEntriesResponse>(server, "ListEntries", entries),
+              Fails(kInvalid, Reason::kMalformed, "list entries of \"a/m:3\": page token is"));
+  entries.set_reference("a/m:2");
+  EXPECT_THAT(Unary<v1::ListEntriesResponse>(server, "ListEntries", entries), IsOk());
+}
+
+TEST(Listings, AnEntryOfManyBlocksIsContinuedOnTheNextPage) {
+  TestServer server;
+  // 120 GiB of zeros: one block, named 122880 times.
+  const std::string zeros(kBlockBytes, '\0');
+  ManifestPush push("m", {});
+  push.blocks[Sha256Of(zeros)] = zeros;
+  ManifestEntry entry;
+  entry.spec = {"huge", DType::kUint8, {122'880, kBlockBytes}, Kind::kUnknown, Role::kWeights};
+  entry.blocks.assign(122'880, BlockRef{Sha256Of(zeros), 0});
+  push.manifest.entries = {entry};
+  entry.spec.key = "small";
+  entry.spec.shape = {kBlockBytes};
+  entry.blocks.resize(1);
+  push.manifest.entries.push_back(entry);
+  ASSERT_THAT(push.Run(server).status, IsOk());
+
+  std::vector<ManifestEntry> entries;
+  v1::ListEntriesRequest request;
+  request.set_reference("m:1");
+  request.set_with_blocks(true);
+  size_t pages = 0;
+  do {
+    const Answers answers = Exchange(server, "ListEntries", {EncodeMessage(request)});
+    ASSERT_THAT(answers.status, IsOk());
+    EXPECT_LT(answers.frames.at(0).size_bytes(), 4u << 20);
+    v1::ListEntriesResponse response;
+    ASSERT_THAT(DecodeMessage(answers.frames.at(0), &response), IsOk());
+    for (const v1::Entry& part : response.entries()) {
+      EXPECT_THAT(wire::AddEntry(part, &entries), IsOk());
+    }
+    request.set_page_token(response.next_page_token());
+    ++pages;
+  } while (!request.page_token().empty());
+  EXPECT_EQ(pages, 3u);
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[0].blocks.size(), 122'880u);
+  EXPECT_EQ(entries[1].spec.key, "small");
+  EXPECT_EQ(entries[1].blocks.size(), 1u);
+  // Without blocks there is nothing to cut.
+  request.set_with_blocks(false);
+  const auto bare = Unary<v1::ListEntriesResponse>(server, "ListEntries", request);
+  ASSERT_THAT(bare, IsOk());
+  EXPECT_EQ(bare->entries_size(), 2);
+  EXPECT_EQ(bare->next_page_token(), "");
+}
+
 TEST(Catalog, SaysWhatDoesNotExist) {
   TestServer server;
   MustPush(server, "m", SmallModel());
@@ -237,6 +331,7 @@ v1::SetAliasRequest AliasRequest(const std::string& reference, const std::string
   v1::SetAliasRequest request;
   request.set_reference(reference);
   request.set_alias(alias);
+  request.set_request_id(NextRequestId());
   return request;
 }
 
@@ -298,12 +393,48 @@ TEST(DeleteAlias, RemovesOnlyTheExpectedOne) {
   request.set_model("m");
   request.set_alias("prod");
   request.set_expected_version(2);
+  request.set_request_id("a");
   EXPECT_THAT(Unary<v1::DeleteAliasResponse>(server, "DeleteAlias", request),
               Fails(absl::StatusCode::kAborted, Reason::kConflict, "alias is at version 1"));
   request.set_expected_version(1);
   EXPECT_THAT(Unary<v1::DeleteAliasResponse>(server, "DeleteAlias", request), IsOk());
+  request.set_request_id("b");
   EXPECT_THAT(Unary<v1::DeleteAliasResponse>(server, "DeleteAlias", request),
               IsError(kNoSuch, "m@prod: no such alias"));
+}
+
+TEST(Mutations, NeedARequestId) {
+  TestServer server;
+  MustPush(server, "m", SmallModel(), "prod");
+  const std::string json = SchemaJsonOf(SmallModel());
+  ASSERT_THAT(BindSchema(server, "m", json), IsOk());
+  for (const std::string& id : {std::string(), std::string(65, 'x'), std::string("a b"),
+                                std::string("a\nb"), std::string("\xC3\xA9")}) {
+    const auto refuses = Fails(kInvalid, Reason::kMalformed, "request id is \"");
+    v1::SetAliasRequest set = AliasRequest("m", "other");
+    set.set_request_id(id);
+    EXPECT_THAT(Unary<v1::SetAliasResponse>(server, "SetAlias", set), refuses) << id;
+    v1::DeleteAliasRequest remove;
+    remove.set_model("m");
+    remove.set_alias("prod");
+    remove.set_request_id(id);
+    EXPECT_THAT(Unary<v1::DeleteAliasResponse>(server, "DeleteAlias", remove), refuses) << id;
+    v1::UnbindSchemaRequest unbind;
+    unbind.set_model("m");
+    unbind.set_request_id(id);
+    EXPECT_THAT(Unary<v1::UnbindSchemaResponse>(server, "UnbindSchema", unbind), refuses) << id;
+    std::vector<v1::BindSchemaRequest> bind(3);
+    bind[0].mutable_header()->set_model("m");
+    bind[0].mutable_header()->set_request_id(id);
+    bind[1].set_schema(json);
+    bind[2].mutable_end()->set_size_bytes(json.size());
+    EXPECT_THAT(Exchange(server, "BindSchema", Frames(bind)).status, refuses) << id;
+  }
+  v1::GetModelRequest request;
+  request.set_model("m");
+  const auto model = Unary<v1::Model>(server, "GetModel", request);
+  EXPECT_TRUE(model->has_schema());
+  EXPECT_THAT(model->aliases(), UnorderedElementsAre(Pair("prod", 1)));
 }
 
 TEST(GetCapabilities, ListsFormatsAndLimits) {

@@ -104,6 +104,15 @@ TEST(CommandLine, SaysWhatIsWrong) {
       {{"--data-dir", "/d", "--grace-ms", "-1"}, "--grace-ms"},
       {{"--data-dir", "/d", "--log-level", "loud"}, "--log-level"},
       {{"--data-dir", "/d", "--listen", "7420"}, "want HOST:PORT or unix:/path"},
+      {{"--data-dir", "/d", "--listen", ":7420"}, "want HOST:PORT or unix:/path"},
+      {{"--data-dir", "/d", "--listen", "unix:"}, "want HOST:PORT or unix:/path"},
+      {{"--data-dir", "/d", "--listen", "127.0.0.1:65536"},
+       "--listen is \"127.0.0.1:65536\", want a port from 0 to 65535"},
+      {{"--data-dir", "/d", "--listen", "127.0.0.1:4294974716"}, "want a port from 0 to 65535"},
+      {{"--data-dir", "/d", "--listen", "127.0.0.1:http"}, "want a port from 0 to 65535"},
+      {{"--data-dir", "/d", "--listen", "127.0.0.1:+1"}, "want a port from 0 to 65535"},
+      {{"--data-dir", "/d", "--listen", "127.0.0.1:"}, "want a port from 0 to 65535"},
+      {{"--data-dir", "/d", "--listen", "::1:7420"}, "want an IPv6 address in brackets"},
       {{"--data-dir", "/d", "--config", "/no/such/file"}, "/no/such/file"},
       {{"--data-dir", "/d", "--tls-cert", "c"}, "--tls-cert and --tls-key go together"},
       {{"--data-dir", "/d", "--tls-key", "k"}, "--tls-cert and --tls-key go together"},
@@ -116,6 +125,12 @@ TEST(CommandLine, SaysWhatIsWrong) {
   for (const auto& row : kRows) {
     EXPECT_THAT(Parse(row.arguments), IsError(kInvalid, row.part))
         << ::testing::PrintToString(row.arguments);
+  }
+}
+
+TEST(CommandLine, TakesEveryPortAndBracketedAddresses) {
+  for (const char* address : {"127.0.0.1:0", "127.0.0.1:65535", "[::1]:7420", "localhost:1"}) {
+    EXPECT_THAT(Parse({"--data-dir", "/d", "--listen", address}), IsOk()) << address;
   }
 }
 

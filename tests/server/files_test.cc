@@ -232,7 +232,7 @@ v1::ValidateRequest SchemaPiece(const std::string& json) {
 v1::ValidateRequest EntriesOf(const std::vector<Tensor>& tensors, bool last = true) {
   v1::ValidateRequest request;
   for (const ManifestEntry& entry : ManifestOf(tensors).entries) {
-    wire::EntryToProto(entry, false, request.mutable_entries()->add_entries());
+    wire::EntryToProto(entry, 0, 0, request.mutable_entries()->add_entries());
   }
   request.mutable_entries()->set_last(last);
   return request;

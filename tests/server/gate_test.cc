@@ -122,8 +122,10 @@ TEST(Gate, ABoundSchemaGatesEveryLaterPush) {
                 Fails(kPrecondition, Reason::kSchemaMismatch, "mask"));
     v1::UnbindSchemaRequest unbind;
     unbind.set_model("m");
+    unbind.set_request_id("unbind");
     ASSERT_THAT(Unary<v1::UnbindSchemaResponse>(server, "UnbindSchema", unbind), IsOk());
     EXPECT_THAT(ManifestPush("m", WrongModel()).Run(server).status, IsOk());
+    unbind.set_request_id("again");
     EXPECT_THAT(Unary<v1::UnbindSchemaResponse>(server, "UnbindSchema", unbind),
                 IsError(kNoSuch, "m: no schema is bound"));
   }
@@ -231,6 +233,47 @@ TEST(Gate, ALongReportComesInMessagesBelow4MiB) {
   EXPECT_EQ(answer.report.unexpected.size(), 3000u);
 }
 
+TEST(Gate, NonStrictLoosensTheBroughtSchemaAndNotTheBoundOne) {
+  TestServer server;
+  ASSERT_THAT(BindSchema(server, "m", SchemaJsonOf(SmallModel())), IsOk());
+  ManifestPush push("m", LooseModel());
+  push.header.set_non_strict(true);
+  const PushAnswer answer = push.Run(server);
+  EXPECT_THAT(answer.status,
+              Fails(kPrecondition, Reason::kSchemaMismatch, "1 missing, 1 unexpected"));
+  EXPECT_TRUE(answer.report.strict);
+  for (const Format format : kFileFormats) {
+    v1::PushHeader header = HeaderOf("m");
+    header.set_non_strict(true);
+    EXPECT_THAT(
+        PushMessages(server, FileMessages(header, FileOf(format, LooseModel()), 65536)).status,
+        Fails(kPrecondition, Reason::kSchemaMismatch, ""));
+  }
+  // A brought schema that fits non-strictly, and the bound one that fits.
+  ManifestPush fitting("m", SmallModel());
+  fitting.schema_json = SchemaJsonOf(LooseModel());
+  fitting.header.set_non_strict(true);
+  EXPECT_THAT(fitting.Run(server).status, IsOk());
+}
+
+TEST(Gate, ValidateAsksTheBoundSchemaAsLooselyAsItIsTold) {
+  TestServer server;
+  MustPush(server, "m", LooseModel());
+  ASSERT_THAT(BindSchema(server, "m", SchemaJsonOf(SmallModel())), IsOk());
+  for (const bool non_strict : {false, true}) {
+    std::vector<v1::ValidateRequest> messages(2);
+    messages[0].mutable_header()->set_reference("m");
+    messages[0].mutable_header()->set_non_strict(non_strict);
+    messages[1].mutable_end();
+    const Answers answers = Exchange(server, "Validate", Frames(messages));
+    ASSERT_THAT(answers.status, IsOk());
+    v1::ReportPiece report;
+    ASSERT_THAT(DecodeMessage(answers.frames.at(0), &report), IsOk());
+    EXPECT_EQ(report.ok(), non_strict);
+    EXPECT_EQ(report.strict(), !non_strict);
+  }
+}
+
 TEST(BindSchema, RefusesWhatIsNoSchema) {
   Limits limits;
   limits.schema_bytes_max = 1000;
@@ -256,10 +299,11 @@ TEST(BindSchema, RefusesWhatIsNoSchema) {
 TEST(BindSchema, RefusesMessagesInWrongOrder) {
   v1::BindSchemaRequest header;
   header.mutable_header()->set_model("m");
+  header.mutable_header()->set_request_id("bind");
   v1::BindSchemaRequest schema;
   schema.set_schema(SchemaJsonOf(SmallModel()));
   v1::BindSchemaRequest end;
-  end.mutable_end();
+  end.mutable_end()->set_size_bytes(schema.schema().size());
   const struct {
     std::vector<v1::BindSchemaRequest> messages;
     std::string part;
@@ -268,6 +312,7 @@ TEST(BindSchema, RefusesMessagesInWrongOrder) {
       {{schema, end}, "schema: the first message is not a header"},
       {{header, schema}, "the stream ended"},
       {{header, schema, header, end}, "schema: want a piece of the schema or `end`"},
+      {{header, schema, schema, end}, "bytes came, want "},
   };
   for (const auto& row : kRows) {
     TestServer server;

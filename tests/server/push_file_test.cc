@@ -116,6 +116,18 @@ TEST_P(PushOfAFile, RefusesTwoKeysRenamedToOne) {
   EXPECT_TRUE(NothingVisible(server_, "m"));
 }
 
+TEST_P(PushOfAFile, RefusesPatternsThatLeaveNothing) {
+  v1::PushHeader header = HeaderOf("m");
+  header.mutable_rules()->add_include("fc.wieght");
+  EXPECT_THAT(PushMessages(server_, FileMessages(header, Small())).status,
+              IsError(kNoSuch, "no key matches \"fc.wieght\"; the nearest are \"fc.weight\""));
+  header.mutable_rules()->clear_include();
+  header.mutable_rules()->add_exclude("*");
+  EXPECT_THAT(PushMessages(server_, FileMessages(header, Small())).status,
+              IsError(kNoSuch, "no key is left"));
+  EXPECT_TRUE(NothingVisible(server_, "m"));
+}
+
 TEST_P(PushOfAFile, RefusesASelectThatMatchesNothing) {
   v1::PushHeader header = HeaderOf("m");
   header.mutable_rules()->set_select("encoder");

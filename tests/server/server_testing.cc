@@ -78,7 +78,10 @@ void WriteAllOf(const std::vector<v1::PushRequest>& messages, ClientFrameStream*
 TestServer::TestServer(const std::string& engine, const Limits& limits)
     : stores_(OpenStores(engine)),
       catalog_(OpenCatalog(stores_.get(), limits)),
-      services_{catalog_.get(), stores_->blobs(), &allow_all_, limits, spool_.path()},
+      manifest_memory_(limits.manifest_memory_bytes,
+                       std::chrono::milliseconds(limits.manifest_wait_ms), "manifest_memory_bytes"),
+      services_{catalog_.get(), stores_->blobs(), &allow_all_,
+                limits,         spool_.path(),    &manifest_memory_},
       methods_(MakeMethodTable(services_)) {}
 
 Answers Exchange(const TestServer& server, const std::string& method, std::vector<Frame> requests,
@@ -157,11 +160,15 @@ std::map<std::string, std::string> BytesByKey(const std::vector<Tensor>& tensors
   return out;
 }
 
-v1::PushHeader HeaderOf(const std::string& model) {
+std::string NextRequestId() {
   static std::atomic<uint64_t> next{1};
+  return absl::StrCat("request-", next++);
+}
+
+v1::PushHeader HeaderOf(const std::string& model) {
   v1::PushHeader header;
   header.set_model(model);
-  header.set_request_id(absl::StrCat("request-", next++));
+  header.set_request_id(NextRequestId());
   return header;
 }
 
@@ -258,6 +265,7 @@ absl::StatusOr<v1::BindSchemaResponse> BindSchema(const TestServer& server,
                                                   const std::string& json) {
   std::vector<v1::BindSchemaRequest> messages(3);
   messages[0].mutable_header()->set_model(model);
+  messages[0].mutable_header()->set_request_id(NextRequestId());
   messages[1].set_schema(json);
   messages[2].mutable_end()->set_size_bytes(json.size());
   const Answers answers = Exchange(server, "BindSchema", Frames(messages));

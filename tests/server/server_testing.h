@@ -65,6 +65,7 @@ class TestServer {
   const TempDir spool_;
   std::unique_ptr<Catalog> catalog_;
   AllowAll allow_all_;
+  MemoryBudget manifest_memory_;
   Services services_;
   MethodTable methods_;
 };
@@ -111,6 +112,9 @@ std::string SchemaJsonOf(const std::vector<Tensor>& tensors);
 std::string FileOf(Format format, const std::vector<Tensor>& tensors);
 // By key.
 std::map<std::string, std::string> BytesByKey(const std::vector<Tensor>& tensors);
+
+// Another one every time.
+std::string NextRequestId();
 
 // --- push ---------------------------------------------------------------------------
 // With a request id of its own.

@@ -13,6 +13,7 @@
 //   Unimplemented       a dtype or key that the target format lacks.
 //   DataLoss            bytes that arrived or were stored fail their checksum.
 //   PermissionDenied, Unauthenticated   the server does not allow it.
+//   FailedPrecondition  the TLS handshake failed: another try fails too.
 //   Unavailable, DeadlineExceeded       try again; a push with the same request_id is safe.
 //   Cancelled           through a CancelToken or a progress callback.
 //
@@ -98,8 +99,8 @@ struct PushOptions {
   KeyRuleOptions rules;
   bool raw = false;  // send the file as it is; the server parses it
   SchemaChoice schema;
-  bool strict = true;
-  std::string message;
+  bool strict = true;   // of `schema`; the schema that is bound to the model stays strict
+  std::string message;  // UTF-8, as the labels
   std::map<std::string, std::string> labels;
   std::string parent;         // a reference of the same model
   std::string alias;          // moved to the new version in the same commit
@@ -248,7 +249,8 @@ class Client {
                                       const PushOptions& options);
   absl::StatusOr<PushResult> PushTensors(absl::Span<const TensorView> tensors,
                                          const std::string& model, const PushOptions& options);
-  // Sends a file of any format as it comes; the server parses it. Never retried.
+  // Sends a file of any format as it comes; the server parses it. Connecting is retried,
+  // what follows is not: the stream can be read only once.
   absl::StatusOr<PushResult> PushStream(ByteStream* stream, const std::string& model,
                                         const PushOptions& options);
 
@@ -263,6 +265,7 @@ class Client {
                                          const TensorAllocator& allocate);
 
   // --- convert, inspect, validate ------------------------------------------------
+  // Retried as PushStream is.
   absl::StatusOr<ConvertResult> ConvertStream(ByteStream* in, ByteSink* out,
                                               const ConvertOptions& options);
   // The JSON document of storage/formats/inspect.h.
