@@ -56,6 +56,7 @@ absl::Status ConvertExchange::Send(ByteStream* in, const ConvertOptions& options
   if (options.from != Format::kUnknown) header->set_from(std::string(FormatName(options.from)));
   header->set_to(std::string(FormatName(options.to)));
   wire::RulesToProto(options.rules, header->mutable_rules());
+  header->set_plain_dict(options.plain_dict);
   RETURN_IF_ERROR(call_->Send(request));
   RETURN_IF_ERROR(SendFile(in));
   call_->set_reads_wait_for_us(false);

@@ -32,7 +32,9 @@ absl::StatusOr<ConvertResult> ConvertSource(const ByteSource& in, ByteSink* out,
   Operation operation(options.control, CancelToken());
   ASSIGN_OR_RETURN(SourceStateDict dict, ReadStateDict(in, options.from, limits));
   RETURN_IF_ERROR(ApplyRules(options.rules, limits, &dict));
-  ASSIGN_OR_RETURN(const FileLayout layout, LayOut(options.to, LayoutInputOf(dict), limits));
+  LayoutInput input = LayoutInputOf(dict);
+  input.plain_dict = options.plain_dict;
+  ASSIGN_OR_RETURN(const FileLayout layout, LayOut(options.to, input, limits));
   // Views do not read their storages in order; the rest is checked on the way.
   RETURN_IF_ERROR(VerifyStorages(in, UncoveredStorages(dict), limits));
   const auto source = MakeFileTensorSource(&in, &dict, SpoolFolder(), limits);
@@ -43,8 +45,10 @@ absl::StatusOr<ConvertResult> ConvertSource(const ByteSource& in, ByteSink* out,
   });
   RETURN_IF_ERROR(stopped);
   RETURN_IF_ERROR(written);
-  return ConvertResult{dict.format, layout.format, dict.entries.size(), layout.size_bytes,
+  ConvertResult result{dict.format, layout.format, dict.entries.size(), layout.size_bytes,
                        dict.warnings};
+  result.warnings.insert(result.warnings.end(), layout.warnings.begin(), layout.warnings.end());
+  return result;
 }
 
 absl::StatusOr<ConvertResult> ConvertFile(const std::string& in, const std::string& out,

@@ -182,6 +182,7 @@ absl::StatusOr<PullResult> Client::PullTensors(const std::string& reference,
   ASSIGN_OR_RETURN(const std::string exact, PassSchema(this, reference, options));
   v1::PullRequest request = PullRequestOf(exact, options);
   request.set_format(std::string(FormatName(Format::kTensors)));
+  request.clear_plain_dict();
   request.set_with_manifest(true);
   TensorFiller filler(allocate);
   PullHandlers handlers;

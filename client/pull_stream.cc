@@ -15,6 +15,7 @@ v1::PullRequest PullRequestOf(const std::string& reference, const PullOptions& o
   }
   wire::RulesToProto(options.rules, request.mutable_rules());
   request.set_with_optimizer(options.with_optimizer);
+  request.set_plain_dict(options.plain_dict);
   return request;
 }
 

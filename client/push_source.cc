@@ -16,20 +16,6 @@
 namespace ballast {
 namespace {
 
-constexpr size_t kLeavesNamed = 5;
-
-// "left out 7 values that are not tensors: epoch (int), lr (float) …"
-std::string LeavesWarning(const std::vector<SourceLeaf>& leaves) {
-  std::string out =
-      absl::StrCat("left out ", leaves.size(), " value",
-                   leaves.size() == 1 ? " that is not a tensor: " : "s that are not tensors: ");
-  for (size_t i = 0; i < leaves.size() && i < kLeavesNamed; ++i) {
-    absl::StrAppend(&out, i == 0 ? "" : ", ", Printable(leaves[i].path.substr(0, 100)), " (",
-                    Printable(leaves[i].type.substr(0, 100)), ")");
-  }
-  return leaves.size() > kLeavesNamed ? out + " …" : out;
-}
-
 class FilePushSource : public PushSource {
  public:
   FilePushSource(const ByteSource* source, SourceStateDict dict, const Limits& limits)
@@ -42,7 +28,7 @@ class FilePushSource : public PushSource {
     facts_.leaves_json = LeavesJson(dict_.leaves);
     warnings_ = dict_.warnings;
     if (const std::string hint = SelectHint(dict_); !hint.empty()) warnings_.push_back(hint);
-    if (!dict_.leaves.empty()) warnings_.push_back(LeavesWarning(dict_.leaves));
+    for (std::string& warning : LeafWarnings(dict_.leaves)) warnings_.push_back(std::move(warning));
   }
 
   std::unique_ptr<TensorSource> NewReader() const override {

@@ -30,6 +30,7 @@ absl::Status CheckFlags(const Session& session, ConvertFlags* flags) {
   }
   ASSIGN_OR_RETURN(flags->options.from, ReadableFormat("--from", flags->from));
   ASSIGN_OR_RETURN(flags->options.to, WritableFormat("--to", flags->to));
+  RETURN_IF_ERROR(CheckPlainDict(flags->options.plain_dict, flags->options.to));
   return absl::OkStatus();
 }
 
@@ -105,11 +106,12 @@ void AddConvert(CLI::App* app, Session* session, Command* chosen) {
   CLI::App* convert = app->add_subcommand("convert", "write a file in another format");
   convert->add_option("IN", flags->in, "the file, or - for stdin")->required();
   convert->add_option("OUT", flags->out, "the new file, or - for stdout")->required();
-  convert->add_option("--to", flags->to, "torchsharp, pytorch or safetensors")
+  convert->add_option("--to", flags->to, "torchsharp, pytorch, pytorch-legacy or safetensors")
       ->required()
       ->type_name("FORMAT");
   convert->add_option("--from", flags->from, "what IN is (default auto: by content)")
       ->type_name("FORMAT");
+  AddPlainDictFlag(convert, &flags->options.plain_dict);
   convert->add_flag("--local", flags->local, "in this process; no server is needed");
   convert->add_flag("--force", flags->options.overwrite, "overwrite an existing file");
   AddRuleFlags(convert, &flags->options.rules);

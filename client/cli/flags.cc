@@ -9,12 +9,14 @@
 #include "client/cli/input.h"
 #include "client/cli/target.h"
 #include "storage/base/status.h"
+#include "storage/formats/layout.h"
 #include "storage/schema/schema.h"
 
 namespace ballast::cli {
 namespace {
 
-constexpr std::array kWritable = {Format::kTorchSharp, Format::kPyTorch, Format::kSafetensors};
+constexpr std::array kWritable = {Format::kTorchSharp, Format::kPyTorch, Format::kPyTorchLegacy,
+                                  Format::kSafetensors};
 
 absl::Status FormatError(const std::string& flag, const std::string& name,
                          absl::Span<const Format> formats) {
@@ -63,6 +65,17 @@ absl::StatusOr<Format> WritableFormat(const std::string& flag, const std::string
     if (name == FormatName(format)) return format;
   }
   return FormatError(flag, name, kWritable);
+}
+
+void AddPlainDictFlag(CLI::App* command, bool* plain_dict) {
+  command->add_flag("--plain-dict", *plain_dict,
+                    "a .pth for LibTorch's pickle_load, which reads no OrderedDict");
+}
+
+absl::Status CheckPlainDict(bool plain_dict, Format format) {
+  if (!plain_dict || format == Format::kUnknown || HasPlainDict(format)) return absl::OkStatus();
+  return UsageError(absl::StrCat("--plain-dict: the format is ", FormatName(format),
+                                 ", want pytorch or pytorch-legacy"));
 }
 
 absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, Session* session) {

@@ -28,6 +28,11 @@ absl::StatusOr<Format> ReadableFormat(const std::string& flag, const std::string
 // One of those that files can be written in; "" is kUnknown. Errors: usage.
 absl::StatusOr<Format> WritableFormat(const std::string& flag, const std::string& name);
 
+// --plain-dict.
+void AddPlainDictFlag(CLI::App* command, bool* plain_dict);
+// Errors: usage  a format that has no plain dict; kUnknown passes.
+absl::Status CheckPlainDict(bool plain_dict, Format format);
+
 // What --schema FILE|REF names; "" is no schema.
 // Errors: usage  not a schema, not a reference. NotFound.
 absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, Session* session);

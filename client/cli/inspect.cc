@@ -2,9 +2,8 @@
 
 #include <memory>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "client/cli/commands.h"
+#include "client/cli/description.h"
 #include "client/cli/flags.h"
 #include "client/cli/input.h"
 #include "client/cli/target.h"
@@ -18,95 +17,6 @@ struct InspectFlags {
   std::string target, format;
   InspectOptions options;
 };
-
-std::string Text(const Json& json, const char* member) {
-  const auto it = json.find(member);
-  if (it == json.end()) return "";
-  return it->is_string() ? it->get<std::string>()
-                         : it->dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-uint64_t Number(const Json& json, const char* member) {
-  const auto it = json.find(member);
-  return it != json.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
-}
-
-// The members of `document[list]`, or none.
-std::vector<Json> Items(const Json& document, const char* list) {
-  const auto it = document.find(list);
-  if (it == document.end() || !it->is_array()) return {};
-  return {it->begin(), it->end()};
-}
-
-std::string ShapeOf(const Json& entry) {
-  std::vector<std::string> dims;
-  for (const Json& dim : Items(entry, "shape")) dims.push_back(dim.dump());
-  return absl::StrCat("[", absl::StrJoin(dims, ", "), "]");
-}
-
-std::string EntryTable(const std::vector<Json>& entries, bool digests) {
-  std::vector<std::vector<std::string>> rows = {{"KEY", "DTYPE", "SHAPE", "KIND", "ROLE"}};
-  if (digests) rows[0].push_back("SHA256");
-  for (const Json& entry : entries) {
-    const std::string kind = Text(entry, "kind");
-    rows.push_back({Text(entry, "key"), Text(entry, "dtype"), ShapeOf(entry),
-                    kind == "unknown" ? "" : kind, Text(entry, "role")});
-    if (digests) rows.back().push_back(Text(entry, "sha256"));
-  }
-  return Table(rows);
-}
-
-// A titled list, one line per item; nothing if there are none.
-template <typename F>
-std::string Section(const Json& document, const char* list, const char* title, F line) {
-  std::string out;
-  for (const Json& item : Items(document, list)) {
-    absl::StrAppend(&out, out.empty() ? absl::StrCat("\n", title, "\n") : "", "  ",
-                    Printable(line(item)), "\n");
-  }
-  return out;
-}
-
-std::string TieLine(const Json& tie) {
-  std::vector<std::string> keys;
-  for (const Json& key : tie) {
-    if (key.is_string()) keys.push_back(key.get<std::string>());
-  }
-  return absl::StrJoin(keys, " = ");
-}
-
-std::string ViewLine(const Json& view) {
-  const std::string name = Text(view, "storage");
-  return absl::StrCat(Text(view, "key"), ": ", BytesText(Number(view, "used_bytes")), " at offset ",
-                      Number(view, "offset_bytes"), " of ",
-                      BytesText(Number(view, "storage_bytes")),
-                      name.empty() ? "" : absl::StrCat(" in ", name),
-                      view.contains("strides") ? ", strides " + view["strides"].dump() : "");
-}
-
-std::string LeafLine(const Json& leaf) {
-  const std::string value = Text(leaf, "value");
-  return absl::StrCat(Text(leaf, "path"), ": ", Text(leaf, "type"),
-                      value.empty() ? "" : absl::StrCat(" ", value.substr(0, 100)));
-}
-
-// The document of storage/formats/inspect.h for people.
-std::string Describe(const std::string& subject, const Json& document, bool digests) {
-  const std::vector<Json> entries = Items(document, "entries");
-  const std::string writer = Text(document, "writer");
-  return absl::StrCat(
-      Printable(subject), ": ", Text(document, "format"),
-      writer.empty() ? "" : absl::StrCat(", written by ", Printable(writer)), ", ",
-      Count(entries.size(), "tensor"), ", ", BytesText(Number(document, "bytes")), "\n\n",
-      EntryTable(entries, digests), Section(document, "ties", "Ties (same storage)", TieLine),
-      Section(document, "views", "Views (part of a storage)", ViewLine),
-      Section(document, "leaves", "Not tensors (left out)", LeafLine),
-      Section(
-          document, "globals", "Globals named by the pickle",
-          [](const Json& g) { return absl::StrCat(Text(g, "name"), ": ", Text(g, "verdict")); }),
-      Section(document, "warnings", "Warnings",
-              [](const Json& w) { return w.is_string() ? w.get<std::string>() : w.dump(); }));
-}
 
 absl::StatusOr<std::string> InspectThe(Session* session, const Target& target,
                                        const InspectFlags& flags) {
@@ -132,7 +42,7 @@ absl::Status RunInspect(Session* session, InspectFlags* flags) {
   if (session->json()) return session->Print(*json);
   const Json document = Json::parse(*json, nullptr, false);
   if (document.is_discarded()) return absl::InternalError("the description is not JSON");
-  return session->Print(Describe(target.text, document, flags->options.digests));
+  return session->Print(DescriptionText(target.text, document));
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ absl::Status CheckFlags(Session* session, PullFlags* flags) {
                                    ": stdout is the file, want -o FILE"));
   }
   ASSIGN_OR_RETURN(options.format, WritableFormat("--format", flags->format));
+  RETURN_IF_ERROR(CheckPlainDict(options.plain_dict, options.format));
   ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session));
   return absl::OkStatus();
 }
@@ -46,8 +47,10 @@ absl::Status ChooseName(Client* client, PullFlags* flags) {
   flags->reference = absl::StrCat(version.model, ":", version.version);
   Format& format = flags->options.format;
   if (format == Format::kUnknown) {
-    format = CanWrite(version.format) && version.format != Format::kTensors ? version.format
-                                                                            : Format::kSafetensors;
+    const bool plain = flags->options.plain_dict;
+    const bool fits = CanWrite(version.format) && version.format != Format::kTensors &&
+                      (!plain || HasPlainDict(version.format));
+    format = fits ? version.format : plain ? Format::kPyTorch : Format::kSafetensors;
   }
   flags->out = absl::StrCat(version.model.substr(version.model.rfind('/') + 1), ".",
                             FormatExtension(format));
@@ -106,7 +109,9 @@ void AddPull(CLI::App* app, Session* session, Command* chosen) {
                    "the file, or - for stdout (default: last part of the name)")
       ->type_name("FILE");
   pull->add_option("--format", flags->format,
-                   "torchsharp, pytorch or safetensors (default: as pushed, else safetensors)");
+                   "torchsharp, pytorch, pytorch-legacy or safetensors (default: as pushed, else "
+                   "safetensors)");
+  AddPlainDictFlag(pull, &flags->options.plain_dict);
   pull->add_flag("--force", flags->options.overwrite, "overwrite an existing file");
   pull->add_flag("--with-optimizer", flags->options.with_optimizer,
                  "also what is not weights: optimizer state and the like");

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/commands.h"
+#include "client/cli/description.h"
 #include "client/cli/target.h"
 #include "client/cli/text.h"
 #include "storage/base/status.h"
@@ -16,48 +17,50 @@ std::string LabelText(const std::map<std::string, std::string>& labels) {
   });
 }
 
-// The groups of tied keys, and the writer, as the version's description has them.
-struct Details {
-  Json ties = Json::array();
-  std::string writer;
-};
+constexpr size_t kLeavesShown = 20;
 
-absl::StatusOr<Details> GetDetails(Client* client, const VersionDescription& version) {
+// The document of storage/formats/inspect.h.
+absl::StatusOr<Json> GetDetails(Client* client, const VersionDescription& version) {
   ASSIGN_OR_RETURN(const std::string text,
                    client->Inspect(absl::StrCat(version.model, ":", version.version), {}));
-  const Json document = Json::parse(text, nullptr, false);
-  Details details;
+  Json document = Json::parse(text, nullptr, false);
   if (!document.is_object()) return absl::InternalError("the description is not JSON");
-  if (document.contains("ties")) details.ties = document["ties"];
-  if (document.contains("writer") && document["writer"].is_string()) {
-    details.writer = document["writer"].get<std::string>();
-  }
-  return details;
+  return document;
 }
 
-std::string TieText(const Json& ties) {
-  std::vector<std::string> groups;
-  for (const Json& tie : ties) {
-    std::vector<std::string> keys;
-    for (const Json& key : tie) {
-      if (key.is_string()) keys.push_back(key.get<std::string>());
-    }
-    groups.push_back(absl::StrJoin(keys, " = "));
-  }
-  return absl::StrJoin(groups, ", ");
+std::string TieText(const Json& details) {
+  return absl::StrJoin(MemberItems(details, "ties"), ", ", [](std::string* out, const Json& tie) {
+    absl::StrAppend(out, TieLine(tie));
+  });
 }
 
-std::string Describe(const VersionDescription& version, const Details& details) {
+// What was no tensor in the file that was pushed, one line each.
+std::string LeavesText(const Json& details, const std::string& reference) {
+  const std::vector<Json> leaves = MemberItems(details, "leaves");
+  if (leaves.empty()) return "";
+  std::string out = "\nNot tensors\n";
+  for (size_t i = 0; i < leaves.size() && i < kLeavesShown; ++i) {
+    absl::StrAppend(&out, "  ", Printable(LeafLine(leaves[i])), "\n");
+  }
+  if (leaves.size() > kLeavesShown) {
+    absl::StrAppend(&out, "  and ", leaves.size() - kLeavesShown, " more: ballast inspect ",
+                    reference, "\n");
+  }
+  return out;
+}
+
+std::string Describe(const VersionDescription& version, const Json& details) {
+  const std::string reference = absl::StrCat(version.model, ":", version.version);
   std::vector<std::vector<std::string>> rows = {
-      {"reference", absl::StrCat(version.model, ":", version.version)},
+      {"reference", reference},
       {"digest", "sha256:" + version.digest.Hex()},
       {"aliases", absl::StrJoin(version.aliases, ", ")},
       {"pushed as", std::string(FormatName(version.format))},
-      {"written by", details.writer},
+      {"written by", MemberText(details, "writer")},
       {"entries", absl::StrCat(version.entries)},
       {"size", absl::StrCat(BytesText(version.payload_bytes), ", ", BytesText(version.bytes_new),
                             " new with this version")},
-      {"ties", TieText(details.ties)},
+      {"ties", TieText(details)},
       {"parent", version.parent == 0 ? "" : absl::StrCat(version.model, ":", version.parent)},
       {"message", version.message},
       {"labels", LabelText(version.labels)},
@@ -67,18 +70,18 @@ std::string Describe(const VersionDescription& version, const Details& details) 
   for (std::vector<std::string>& row : rows) {
     if (!row[1].empty()) known.push_back(std::move(row));
   }
-  return Table(known);
+  return absl::StrCat(Table(known), LeavesText(details, reference));
 }
 
 absl::Status RunShow(Session* session, const std::string& reference) {
   RETURN_IF_ERROR(CheckReference(reference));
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   ASSIGN_OR_RETURN(const VersionDescription version, client->GetVersion(reference));
-  ASSIGN_OR_RETURN(const Details details, GetDetails(client, version));
+  ASSIGN_OR_RETURN(const Json details, GetDetails(client, version));
   if (!session->json()) return session->Print(Describe(version, details));
   Json json = VersionJson(version);
-  json["writer"] = details.writer;
-  json["ties"] = details.ties;
+  for (const char* member : {"writer", "ties", "leaves"})
+    json[member] = details.value(member, Json());
   return session->Print(JsonLine(json));
 }
 

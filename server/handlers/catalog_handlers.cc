@@ -198,7 +198,7 @@ absl::Status DeleteAlias(const Services& services, Call* call,
 }
 
 // Formats that ReadStateDict opens.
-bool CanRead(Format format) { return format != Format::kTensors && format != Format::kPickle; }
+bool CanRead(Format format) { return format != Format::kTensors; }
 
 absl::Status GetCapabilities(const Services& services, Call*, const v1::GetCapabilitiesRequest&,
                              v1::GetCapabilitiesResponse* response) {

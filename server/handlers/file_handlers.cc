@@ -14,23 +14,31 @@
 namespace ballast {
 namespace {
 
+absl::StatusOr<ConversionParameters> OptionsOf(const v1::ConvertHeader& header) {
+  ConversionParameters options;
+  ASSIGN_OR_RETURN(options.from, wire::FormatFromWire(header.from()), "convert");
+  ASSIGN_OR_RETURN(options.to, wire::FormatFromWire(header.to()), "convert");
+  options.rules = wire::RulesFromProto(header.rules());
+  options.plain_dict = header.plain_dict();
+  return options;
+}
+
 absl::Status ServeConvert(const Services& services, Call* call, FrameStream* stream) {
   ASSIGN_OR_RETURN(const v1::ConvertRequest first, ReadMessage<v1::ConvertRequest>(stream));
   if (!first.has_header()) return MalformedError("convert: the first message is not a header");
   call->subject = first.header().to().substr(0, 40);
-  ASSIGN_OR_RETURN(const Format from, wire::FormatFromWire(first.header().from()), "convert");
-  ASSIGN_OR_RETURN(const Format to, wire::FormatFromWire(first.header().to()), "convert");
+  ASSIGN_OR_RETURN(const ConversionParameters options, OptionsOf(first.header()));
   UploadStream file(stream, v1::ConvertRequest::kFileFieldNumber, &EndOf<v1::ConvertRequest>, call);
   ASSIGN_OR_RETURN(const Conversion conversion,
-                   PlanConversion(services, call->principal, &file, from, to,
-                                  wire::RulesFromProto(first.header().rules())));
+                   PlanConversion(services, call->principal, &file, options));
   v1::ConvertResponse response;
   v1::ConvertResponseHeader* header = response.mutable_header();
   header->set_from(std::string(FormatName(conversion.source.dict.format)));
-  header->set_to(std::string(FormatName(to)));
+  header->set_to(std::string(FormatName(conversion.layout.format)));
   header->set_size_bytes(conversion.layout.size_bytes);
   header->set_entries(conversion.source.dict.entries.size());
   for (const std::string& warning : conversion.source.dict.warnings) header->add_warnings(warning);
+  for (const std::string& warning : conversion.layout.warnings) header->add_warnings(warning);
   RETURN_IF_ERROR(stream->Write(EncodeMessage(response)));
   DownloadSink sink(stream, v1::ConvertResponse::kDataFieldNumber, call);
   RETURN_IF_ERROR(WriteConversion(services, conversion, &sink));

@@ -12,6 +12,7 @@ absl::StatusOr<PullParameters> OptionsOf(const v1::PullRequest& request) {
   ASSIGN_OR_RETURN(options.format, wire::FormatFromWire(request.format()), "pull");
   options.rules = wire::RulesFromProto(request.rules());
   options.with_optimizer = request.with_optimizer();
+  options.plain_dict = request.plain_dict();
   options.offset_bytes = request.offset_bytes();
   options.length_bytes = request.length_bytes();
   options.layout_digest = request.layout_digest();

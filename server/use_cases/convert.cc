@@ -30,20 +30,20 @@ absl::StatusOr<SpooledDict> SpoolAndRead(const Services& services, ByteStream* f
 }
 
 absl::StatusOr<Conversion> PlanConversion(const Services& services, absl::string_view principal,
-                                          ByteStream* file, Format from, Format to,
-                                          const KeyRuleOptions& options) {
+                                          ByteStream* file, const ConversionParameters& options) {
   RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kConvert, ""));
-  if (!CanWrite(to) || to == Format::kTensors) {
-    return MalformedError("convert: target format is \"", FormatName(to),
-                          "\", want torchsharp, pytorch or safetensors");
+  if (!CanWrite(options.to) || options.to == Format::kTensors) {
+    return MalformedError("convert: target format is \"", FormatName(options.to),
+                          "\", want torchsharp, pytorch, pytorch-legacy or safetensors");
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<KeyRules> rules,
-                   KeyRules::Compile(options, services.limits));
+                   KeyRules::Compile(options.rules, services.limits));
   Conversion out;
-  ASSIGN_OR_RETURN(out.source, SpoolAndRead(services, file, from));
+  ASSIGN_OR_RETURN(out.source, SpoolAndRead(services, file, options.from));
   RETURN_IF_ERROR(ApplyRules(*rules, &out.source.dict));
-  ASSIGN_OR_RETURN(out.layout, LayOut(to, LayoutInputOf(out.source.dict), services.limits),
-                   "convert");
+  LayoutInput input = LayoutInputOf(out.source.dict);
+  input.plain_dict = options.plain_dict;
+  ASSIGN_OR_RETURN(out.layout, LayOut(options.to, input, services.limits), "convert");
   return out;
 }
 

@@ -26,6 +26,13 @@ struct SpooledDict {
 // Errors: as ReadStateDict and VerifyStorages; ResourceExhausted  limits.spool_bytes_max.
 absl::StatusOr<SpooledDict> SpoolAndRead(const Services& services, ByteStream* file, Format format);
 
+struct ConversionParameters {
+  Format from = Format::kUnknown;  // by content
+  Format to = Format::kUnknown;
+  KeyRuleOptions rules;
+  bool plain_dict = false;  // see LayoutInput
+};
+
 struct Conversion {
   SpooledDict source;
   FileLayout layout;
@@ -33,8 +40,7 @@ struct Conversion {
 
 // Errors: as SpoolAndRead, KeyRules, LayOut.
 absl::StatusOr<Conversion> PlanConversion(const Services& services, absl::string_view principal,
-                                          ByteStream* file, Format from, Format to,
-                                          const KeyRuleOptions& rules);
+                                          ByteStream* file, const ConversionParameters& options);
 
 // Streams the result. Errors: those of reading the source and of the sink.
 absl::Status WriteConversion(const Services& services, const Conversion& conversion,

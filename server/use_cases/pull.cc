@@ -20,11 +20,11 @@ bool CanHold(Format format, const Manifest& manifest) {
                                          });
 }
 
-Format DefaultFormat(const Manifest& manifest) {
-  if (manifest.format != Format::kTensors && CanHold(manifest.format, manifest)) {
-    return manifest.format;
-  }
-  return Format::kSafetensors;
+Format DefaultFormat(const Manifest& manifest, bool plain_dict) {
+  const bool fits = manifest.format != Format::kTensors && CanHold(manifest.format, manifest) &&
+                    (!plain_dict || HasPlainDict(manifest.format));
+  if (fits) return manifest.format;
+  return plain_dict ? Format::kPyTorch : Format::kSafetensors;
 }
 
 }  // namespace
@@ -53,11 +53,14 @@ absl::Status Pull::LayOut(const Services& services, const PullParameters& option
   ASSIGN_OR_RETURN(const std::unique_ptr<KeyRules> rules,
                    KeyRules::Compile(options.rules, services.limits));
   RETURN_IF_ERROR(ApplyRules(*rules, &manifest_));
-  const Format format =
-      options.format == Format::kUnknown ? DefaultFormat(manifest_) : options.format;
-  ASSIGN_OR_RETURN(FileLayout layout,
-                   ballast::LayOut(format, LayoutInputOf(manifest_), services.limits),
+  const Format format = options.format == Format::kUnknown
+                            ? DefaultFormat(manifest_, options.plain_dict)
+                            : options.format;
+  LayoutInput input = LayoutInputOf(manifest_);
+  input.plain_dict = options.plain_dict;
+  ASSIGN_OR_RETURN(FileLayout layout, ballast::LayOut(format, input, services.limits),
                    absl::StrCat(version_.model, ":", version_.version));
+  warnings_.insert(warnings_.end(), layout.warnings.begin(), layout.warnings.end());
   layout_ = std::make_shared<const FileLayout>(std::move(layout));
   std::vector<Digest> digests;
   digests.reserve(manifest_.entries.size());

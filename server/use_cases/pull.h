@@ -22,9 +22,12 @@ namespace ballast {
 
 struct PullParameters {
   std::string reference;
-  Format format = Format::kUnknown;  // as pushed if that can be written, else safetensors
+  // kUnknown: as pushed if that can be written, else safetensors; for a plain dict a
+  // format that has one.
+  Format format = Format::kUnknown;
   KeyRuleOptions rules;
   bool with_optimizer = false;
+  bool plain_dict = false;  // see LayoutInput
   uint64_t offset_bytes = 0;
   uint64_t length_bytes = 0;  // 0: to the end
   std::string layout_digest;  // 32 bytes, or ""
@@ -41,7 +44,7 @@ struct PullPiece {
 // Not thread-safe.
 class Pull {
  public:
-  // Errors: NotFound, PermissionDenied; InvalidArgument  reference, rules;
+  // Errors: NotFound, PermissionDenied; InvalidArgument  reference, rules, plain_dict;
   //         Unimplemented  the format lacks a dtype or key; OutOfRange  offset;
   //         FailedPrecondition/CONFLICT  another layout than layout_digest.
   static absl::StatusOr<std::unique_ptr<Pull>> Open(const Services& services,

@@ -52,6 +52,8 @@ void Push::TakeFacts(const SourceStateDict& facts) {
   manifest_.metadata_json = facts.metadata_json;
   manifest_.leaves_json = LeavesJson(facts.leaves);
   warnings_.insert(warnings_.end(), facts.warnings.begin(), facts.warnings.end());
+  if (std::string hint = SelectHint(facts); !hint.empty()) warnings_.push_back(std::move(hint));
+  for (std::string& warning : LeafWarnings(facts.leaves)) warnings_.push_back(std::move(warning));
 }
 
 // A file's word about ties counts only where the tensors are equal.

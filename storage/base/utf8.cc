@@ -21,6 +21,16 @@ size_t Utf8SequenceLength(absl::string_view text) {
   return n;
 }
 
+absl::string_view Utf8Prefix(absl::string_view text, size_t bytes_max) {
+  size_t end = 0;
+  while (end < text.size()) {
+    const size_t n = Utf8SequenceLength(text.substr(end));
+    if (n == 0 || end + n > bytes_max) break;
+    end += n;
+  }
+  return text.substr(0, end);
+}
+
 bool IsUtf8(absl::string_view text) {
   while (!text.empty()) {
     const size_t n = Utf8SequenceLength(text);

@@ -18,6 +18,9 @@ bool IsUtf8(absl::string_view text);
 // Errors: InvalidArgument  not UTF-8: "<what> is \"…\", want UTF-8".
 absl::Status CheckUtf8(absl::string_view what, absl::string_view text);
 
+// The longest beginning of `text` that is valid and has at most bytes_max bytes.
+absl::string_view Utf8Prefix(absl::string_view text, size_t bytes_max);
+
 }  // namespace ballast
 
 #endif  // BALLAST_STORAGE_BASE_UTF8_H_

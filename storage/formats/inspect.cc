@@ -1,5 +1,6 @@
 #include "storage/formats/inspect.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -69,10 +70,17 @@ std::string EntryJson(const TensorSpec& spec, const Digest* digest) {
   return out += "}";
 }
 
+// What a document begins with, apart from tensors.
+struct Origin {
+  Format format = Format::kUnknown;
+  absl::string_view writer;
+  std::string container;  // JSON
+  std::string storages;   // JSON
+};
+
 // What both kinds of document have, up to and including the ties.
-absl::StatusOr<std::string> Head(Format format, absl::string_view writer,
-                                 const std::vector<const TensorSpec*>& specs, const Ties& ties,
-                                 TensorSource* digests,
+absl::StatusOr<std::string> Head(const Origin& origin, const std::vector<const TensorSpec*>& specs,
+                                 const Ties& ties, TensorSource* digests,
                                  const std::function<bool(uint64_t)>& progress) {
   uint64_t bytes = 0;
   for (const TensorSpec* spec : specs) bytes += CheckedTensorBytes(*spec);
@@ -97,10 +105,56 @@ absl::StatusOr<std::string> Head(Format format, absl::string_view writer,
                                       }),
                         "]");
   };
-  return absl::StrCat("{\"format\":\"", FormatName(format),
-                      "\",\"writer\":", SafeJsonString(writer), ",\"bytes\":", bytes,
+  return absl::StrCat("{\"format\":\"", FormatName(origin.format),
+                      "\",\"writer\":", SafeJsonString(origin.writer), ",\"bytes\":", bytes,
+                      ",\n\"container\":", origin.container, ",\n\"storages\":", origin.storages,
                       ",\n\"entries\":", JsonList(specs.size(), entry),
                       ",\n\"ties\":", JsonList(ties.size(), tie));
+}
+
+std::string ContainerJson(const SourceStateDict& dict) {
+  std::string out = "{";
+  for (const SourceFact& fact : dict.container) {
+    absl::StrAppend(&out, out.size() == 1 ? "" : ",", JsonString(fact.name), ":", fact.json);
+  }
+  return out += "}";
+}
+
+// From its first element to behind its last.
+uint64_t ReachedBytes(const SourceEntry& entry) {
+  const uint64_t size = CheckedTensorBytes(entry.spec);
+  if (size == 0 || entry.strides.empty()) return size;
+  uint64_t last = 0;
+  for (size_t i = 0; i < entry.strides.size(); ++i) {
+    last += (entry.spec.shape[i] - 1) * entry.strides[i];
+  }
+  return (last + 1) * (InfoOf(entry.spec.dtype).bits / 8);
+}
+
+std::string StoragesJson(const SourceStateDict& dict) {
+  struct Reach {
+    uint32_t storage;
+    uint64_t begin, end;
+  };
+  std::vector<Reach> reaches;
+  for (const SourceEntry& entry : dict.entries) {
+    const uint64_t end = entry.offset_bytes + ReachedBytes(entry);
+    reaches.push_back({entry.storage, entry.offset_bytes, end});
+  }
+  std::sort(reaches.begin(), reaches.end(), [](const Reach& a, const Reach& b) {
+    return std::pair(a.storage, a.begin) < std::pair(b.storage, b.begin);
+  });
+  uint64_t used = 0;
+  for (size_t i = 0; i < reaches.size(); ++i) {
+    const bool next = i == 0 || reaches[i].storage != reaches[i - 1].storage;
+    const uint64_t done = next ? 0 : reaches[i - 1].end;
+    used += reaches[i].end - std::min(reaches[i].end, std::max(reaches[i].begin, done));
+    reaches[i].end = std::max(reaches[i].end, done);
+  }
+  uint64_t stored = 0;
+  for (const SourceStorage& storage : dict.storages) stored += storage.size_bytes;
+  return absl::StrCat("{\"count\":", dict.storages.size(), ",\"stored_bytes\":", stored,
+                      ",\"used_bytes\":", used, "}");
 }
 
 bool IsView(const SourceStateDict& dict, const SourceEntry& entry) {
@@ -146,7 +200,8 @@ absl::StatusOr<std::string> InspectJson(const SourceStateDict& dict, TensorSourc
   std::vector<const TensorSpec*> specs;
   for (const SourceEntry& entry : dict.entries) specs.push_back(&entry.spec);
   ASSIGN_OR_RETURN(const std::string head,
-                   Head(dict.format, dict.writer, specs, dict.ties, digests, progress));
+                   Head({dict.format, dict.writer, ContainerJson(dict), StoragesJson(dict)}, specs,
+                        dict.ties, digests, progress));
   return absl::StrCat(head, ",\n\"views\":", ViewsJson(dict),
                       ",\n\"leaves\":", EmbeddedJson(LeavesJson(dict.leaves), "[]"),
                       ",\n\"globals\":", GlobalsJson(dict),
@@ -158,8 +213,8 @@ absl::StatusOr<std::string> InspectJson(const Manifest& manifest, TensorSource* 
                                         const std::function<bool(uint64_t)>& progress) {
   std::vector<const TensorSpec*> specs;
   for (const ManifestEntry& entry : manifest.entries) specs.push_back(&entry.spec);
-  ASSIGN_OR_RETURN(const std::string head,
-                   Head(manifest.format, manifest.writer, specs, manifest.ties, digests, progress));
+  ASSIGN_OR_RETURN(const std::string head, Head({manifest.format, manifest.writer, "{}", "null"},
+                                                specs, manifest.ties, digests, progress));
   return absl::StrCat(
       head, ",\n\"views\":[],\n\"leaves\":", EmbeddedJson(manifest.leaves_json, "[]"),
       ",\n\"globals\":[],\n\"metadata\":", EmbeddedJson(manifest.metadata_json, "null"),

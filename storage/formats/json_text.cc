@@ -1,8 +1,25 @@
 #include "storage/formats/json_text.h"
 
+#include <charconv>
+
 #include "storage/base/status.h"
 
 namespace ballast {
+namespace {
+
+template <typename T>
+std::string Shortest(T value) {
+  char buffer[64];
+  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value).ptr;
+  std::string text(buffer, end);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+}  // namespace
+
+std::string FloatText(double value) { return Shortest(value); }
+std::string FloatText(float value) { return Shortest(value); }
 
 std::string JsonString(absl::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";

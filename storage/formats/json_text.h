@@ -15,6 +15,11 @@ std::string JsonString(absl::string_view text);
 // The readable part of a message of the JSON parser, on one line and bounded.
 std::string JsonErrorText(absl::string_view what);
 
+// A number as JSON has it, the shortest that reads back as the same value, with a "." or "e";
+// "nan", "inf" or "-inf" for what JSON has not.
+std::string FloatText(double value);
+std::string FloatText(float value);
+
 }  // namespace ballast
 
 #endif  // BALLAST_STORAGE_FORMATS_JSON_TEXT_H_

@@ -8,6 +8,7 @@
 #include "storage/base/checked.h"
 #include "storage/base/status.h"
 #include "storage/formats/layout_builder.h"
+#include "storage/formats/pytorch_legacy_writer.h"
 #include "storage/formats/pytorch_writer.h"
 #include "storage/formats/safetensors_dtype.h"
 #include "storage/formats/safetensors_writer.h"
@@ -34,14 +35,16 @@ struct Writer {
   absl::StatusOr<FileLayout> (*lay_out)(const LayoutInput&, const Limits&);
   bool (*has_dtype)(DType);
   bool repeats_ties;  // tied tensors are written once per key
+  bool plain_dict;    // can be a plain dict
 };
 
 // The one table: a new format adds its line.
 constexpr std::array kWriters = {
-    Writer{Format::kTorchSharp, LayOutTorchSharp, TorchSharpHasDType, true},
-    Writer{Format::kSafetensors, LayOutSafetensors, SafetensorsHasDType, true},
-    Writer{Format::kTensors, LayOutTensors, AnyDType, false},
-    Writer{Format::kPyTorch, LayOutPyTorch, PyTorchHasDType, false},
+    Writer{Format::kTorchSharp, LayOutTorchSharp, TorchSharpHasDType, true, false},
+    Writer{Format::kSafetensors, LayOutSafetensors, SafetensorsHasDType, true, false},
+    Writer{Format::kTensors, LayOutTensors, AnyDType, false, false},
+    Writer{Format::kPyTorch, LayOutPyTorch, PyTorchHasDType, false, true},
+    Writer{Format::kPyTorchLegacy, LayOutPyTorchLegacy, PyTorchLegacyHasDType, false, true},
 };
 
 const Writer* Find(Format format) {
@@ -119,6 +122,10 @@ absl::StatusOr<FileLayout> LayOut(Format format, const LayoutInput& input, const
   if (writer == nullptr) {
     return UnsupportedError("format is ", FormatName(format), ", which cannot be written");
   }
+  if (input.plain_dict && !writer->plain_dict) {
+    return MalformedError("a plain dict was asked for, which ", FormatName(format),
+                          " files do not hold; want pytorch or pytorch-legacy");
+  }
   RETURN_IF_ERROR(CheckDTypes(*writer, input));
   if (writer->repeats_ties) RETURN_IF_ERROR(CheckRepeatedBytes(input, limits));
   return writer->lay_out(input, limits);
@@ -129,6 +136,11 @@ bool CanWrite(Format format) { return Find(format) != nullptr; }
 bool FormatHasDType(Format format, DType dtype) {
   const Writer* writer = Find(format);
   return writer != nullptr && writer->has_dtype(dtype);
+}
+
+bool HasPlainDict(Format format) {
+  const Writer* writer = Find(format);
+  return writer != nullptr && writer->plain_dict;
 }
 
 Digest FileLayout::LayoutDigest(const std::vector<Digest>& tensor_digests) const {

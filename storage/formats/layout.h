@@ -36,6 +36,9 @@ struct LayoutInput {
   std::vector<LayoutTensor> tensors;  // in the version's order
   Ties ties;                          // indices into tensors
   std::string metadata_json;          // see Manifest
+  // The pickled object is a plain dict, which LibTorch's torch::pickle_load reads, and no
+  // OrderedDict, which it does not. For the formats that HasPlainDict.
+  bool plain_dict = false;
 };
 
 // entry i of the manifest becomes TensorSource entry i.
@@ -60,26 +63,30 @@ struct CrcHole {
 
 struct FileLayout {
   Format format = Format::kUnknown;
-  std::string literals;            // the bytes of every literal extent
-  std::vector<Extent> extents;     // in file order, no gaps
-  std::vector<CrcHole> crc_holes;  // ascending literal_offset; empty if all CRCs were known
-  uint64_t size_bytes = 0;         // of the file
+  std::string literals;               // the bytes of every literal extent
+  std::vector<Extent> extents;        // in file order, no gaps
+  std::vector<CrcHole> crc_holes;     // ascending literal_offset; empty if all CRCs were known
+  uint64_t size_bytes = 0;            // of the file
+  std::vector<std::string> warnings;  // what the file does not hold, one line each
 
   // SHA-256 over the writer revision, the format and the extents (with literal
   // bytes and `tensor_digests[entry]` for tensor extents). Guards resumed pulls.
   Digest LayoutDigest(const std::vector<Digest>& tensor_digests) const;
 };
 
-// Lays the state dict out as `format` (kTorchSharp, kPyTorch, kSafetensors or
-// kTensors).
+// Lays the state dict out as `format` (kTorchSharp, kPyTorch, kPyTorchLegacy,
+// kSafetensors or kTensors).
 // Errors: Unimplemented/UNSUPPORTED  dtypes or keys that the format lacks: names
 //         the first few of them and how many there are. ResourceExhausted.
+//         InvalidArgument            plain_dict for a format without one.
 absl::StatusOr<FileLayout> LayOut(Format format, const LayoutInput& input, const Limits& limits);
 
 // True if the format can be written at all; for messages and capabilities.
 bool CanWrite(Format format);
 // True if the format has this dtype.
 bool FormatHasDType(Format format, DType dtype);
+// True if LayoutInput::plain_dict means something to the format.
+bool HasPlainDict(Format format);
 
 // Streams a layout's bytes from any offset. Needs a layout without CRC holes.
 // Not thread-safe.

@@ -1,8 +1,10 @@
 // Opcodes that push a plain value.
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "storage/formats/pickle_interpreter.h"
 #include "storage/formats/pickle_text.h"
@@ -16,17 +18,57 @@ absl::Status PickleInterpreter::Integer() {
   return Push(graph_.Int(value));
 }
 
+namespace {
+
+// Decimal digits of a two's complement number, little-endian.
+std::string Decimal(absl::string_view bytes) {
+  const bool negative = !bytes.empty() && (bytes.back() & 0x80) != 0;
+  std::vector<uint32_t> chunks;  // of nine digits, the last first
+  for (size_t i = bytes.size(); i-- > 0;) {
+    const auto byte = static_cast<unsigned char>(bytes[i]);
+    uint64_t carry = negative ? 0xFF - byte : byte;  // of -1 - value
+    for (uint32_t& chunk : chunks) {
+      carry += uint64_t{chunk} << 8;
+      chunk = static_cast<uint32_t>(carry % 1'000'000'000);
+      carry /= 1'000'000'000;
+    }
+    if (carry > 0) chunks.push_back(static_cast<uint32_t>(carry));
+  }
+  for (size_t i = 0; negative; ++i) {
+    if (i == chunks.size()) chunks.push_back(0);
+    if (++chunks[i] < 1'000'000'000) break;
+    chunks[i] = 0;
+  }
+  std::string out = negative ? "-" : "";
+  for (size_t i = chunks.size(); i-- > 0;) {
+    const std::string digits = absl::StrCat(chunks[i]);
+    if (i + 1 < chunks.size()) out.append(9 - digits.size(), '0');
+    out += digits;
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::Status PickleInterpreter::PushLong(absl::string_view digits) {
+  // As many as kPickleLongBytesMax bytes can make.
+  constexpr size_t kDigitsMax = kPickleLongBytesMax * 5 / 2;
+  return PushString(PickleKind::kLong, digits.size() <= kDigitsMax ? digits : "");
+}
+
 // Two's complement, little-endian; longer forms are fine while the value fits.
 absl::Status PickleInterpreter::PushInteger(absl::string_view bytes) {
   const bool negative = !bytes.empty() && (bytes.back() & 0x80) != 0;
   const char fill = negative ? '\xff' : '\0';
   uint64_t value = negative ? ~uint64_t{0} : 0;
   for (size_t i = bytes.size(); i-- > 0;) {
-    if (i >= 8 && bytes[i] != fill) return Push(graph_.Long());
+    if (i >= 8 && bytes[i] != fill) {
+      return PushLong(bytes.size() <= kPickleLongBytesMax ? Decimal(bytes) : "");
+    }
     value = (value << 8) | static_cast<unsigned char>(bytes[i]);
   }
   const bool sign = (value >> 63) != 0;
-  if (sign != negative) return Push(graph_.Long());
+  if (sign != negative) return PushLong(Decimal(bytes.substr(0, 9)));
   return Push(graph_.Int(static_cast<int64_t>(value)));
 }
 
@@ -45,7 +87,7 @@ absl::Status PickleInterpreter::IntText() {
   int64_t value = 0;
   absl::string_view text = absl::StripSuffix(scratch_, "\r");
   if (!IsDecimal(text)) return Malformed("INT is not a decimal number");
-  return Push(absl::SimpleAtoi(text, &value) ? graph_.Int(value) : graph_.Long());
+  return absl::SimpleAtoi(text, &value) ? Push(graph_.Int(value)) : PushLong(text);
 }
 
 absl::Status PickleInterpreter::LongText() {
@@ -54,7 +96,7 @@ absl::Status PickleInterpreter::LongText() {
   if (!text.empty() && text.back() == 'L') text.remove_suffix(1);
   if (!IsDecimal(text)) return Malformed("LONG is not a decimal number");
   int64_t value = 0;
-  return Push(absl::SimpleAtoi(text, &value) ? graph_.Int(value) : graph_.Long());
+  return absl::SimpleAtoi(text, &value) ? Push(graph_.Int(value)) : PushLong(text);
 }
 
 absl::Status PickleInterpreter::BinFloat() {
@@ -78,14 +120,25 @@ template <typename T, PickleKind kKind>
 absl::Status PickleInterpreter::Text() {
   T size = 0;
   if (!in_.Fixed(&size)) return in_.Error();
+  const uint64_t offset = in_.position();
   if (size > in_.buffered()) {
     scratch_.clear();
     if (!in_.Append(size, &scratch_)) return in_.Error();
-    return PushString(kKind, scratch_);
+    char* copy = graph_.NewText(scratch_.size());
+    std::memcpy(copy, scratch_.data(), scratch_.size());
+    return PushText(kKind, absl::string_view(copy, scratch_.size()), offset);
   }
   char* stored = graph_.NewText(size);
   if (!in_.Copy(size, stored)) return in_.Error();
-  return Push(graph_.Text(kKind, absl::string_view(stored, size)));
+  return PushText(kKind, absl::string_view(stored, size), offset);
+}
+
+absl::Status PickleInterpreter::PushText(PickleKind kind, absl::string_view stored,
+                                         uint64_t offset) {
+  const PickleRef ref = graph_.Text(kind, stored);
+  const bool place = nested_ == NestedFiles::kPlaced && kind == PickleKind::kBytes;
+  if (place) graph_.Place(ref, offset);
+  return Push(ref);
 }
 
 absl::Status PickleInterpreter::PushString(PickleKind kind, absl::string_view text) {

@@ -25,8 +25,12 @@ inline constexpr size_t kPickleNumberBytesMax = 4096;  // a number in text
 // Runs one pickle; use it once. Not thread-safe.
 class PickleInterpreter {
  public:
-  PickleInterpreter(ByteStream* stream, const Limits& limits, ClassIds class_ids)
-      : limits_(limits), class_ids_(class_ids), in_(stream, limits.pickle_bytes_max) {}
+  PickleInterpreter(ByteStream* stream, const Limits& limits, ClassIds class_ids,
+                    NestedFiles nested)
+      : limits_(limits),
+        class_ids_(class_ids),
+        nested_(nested),
+        in_(stream, limits.pickle_bytes_max) {}
   absl::StatusOr<PickleResult> Run();
 
  private:
@@ -113,7 +117,9 @@ class PickleInterpreter {
   absl::Status PutAt(uint64_t index);
   absl::Status PushMemo(uint64_t index);
   absl::Status PushString(PickleKind kind, absl::string_view text);
+  absl::Status PushText(PickleKind kind, absl::string_view stored, uint64_t offset);
   absl::Status PushInteger(absl::string_view little_endian);
+  absl::Status PushLong(absl::string_view digits);
   absl::Status AddTo(PickleRef target, absl::Span<const PickleRef> items, bool pairs);
   absl::Status CheckGlobal(const PickleGlobal& global) const;
   absl::StatusOr<PickleRef> MakeGlobal(absl::string_view module, absl::string_view name);
@@ -128,6 +134,7 @@ class PickleInterpreter {
 
   const Limits& limits_;  // Must outlive this.
   const ClassIds class_ids_;
+  const NestedFiles nested_;
   PickleInput in_;
   PickleGraph graph_;
   PickleStack stack_;

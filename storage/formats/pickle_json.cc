@@ -1,29 +1,23 @@
 #include "storage/formats/pickle_json.h"
 
-#include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "storage/base/utf8.h"
 #include "storage/formats/json_text.h"
+#include "storage/formats/pickle_plain.h"
 
 namespace ballast {
 namespace {
 
 constexpr int kDepthMax = 32;
 
-std::string FloatText(double value) {
-  char buffer[40];
-  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value).ptr;
-  std::string text(buffer, end);
-  if (text.find_first_of(".e") == std::string::npos) text += ".0";
-  return text;
-}
-
 // Appends JSON text; false once there is no form for a value.
 class JsonWriter {
  public:
-  JsonWriter(const PickleGraph& graph, size_t bytes_max) : graph_(graph), max_(bytes_max) {}
+  JsonWriter(const PickleGraph& graph, JsonForms forms, size_t bytes_max)
+      : graph_(graph), descriptive_(forms == JsonForms::kDescriptive), max_(bytes_max) {}
 
   bool Write(PickleRef ref, int depth) {
     if (depth > kDepthMax || out_.size() > max_) return false;
@@ -42,14 +36,14 @@ class JsonWriter {
         return PutString(graph_.global(ref).FullName());
       case PickleKind::kTuple:
       case PickleKind::kList:
-        return WriteList(ref, depth);
+        return WriteList(graph_.items(ref), depth);
       case PickleKind::kDict:
         return WriteDict(ref, depth);
       default:
-        return false;
+        return descriptive_ && WriteDescribed(ref, depth);
     }
   }
-  std::string Take() { return std::move(out_); }
+  std::string& out() { return out_; }
 
  private:
   bool Put(absl::string_view text) {
@@ -59,10 +53,10 @@ class JsonWriter {
   bool PutString(absl::string_view text) {
     return text.size() <= max_ && IsUtf8(text) && Put(JsonString(text));
   }
-  bool WriteList(PickleRef ref, int depth) {
+  bool WriteList(absl::Span<const PickleRef> items, int depth) {
     bool good = Put("[");
     bool first = true;
-    for (const PickleRef item : graph_.items(ref)) {
+    for (const PickleRef item : items) {
       good = good && (first || Put(",")) && Write(item, depth + 1);
       if (!good) return false;
       first = false;
@@ -79,18 +73,34 @@ class JsonWriter {
     }
     return Put("}");
   }
+  bool WriteDescribed(PickleRef ref, int depth) {
+    if (graph_.Is(ref, PickleKind::kLong)) {
+      return !graph_.text(ref).empty() && PutString(graph_.text(ref));
+    }
+    if (const auto items = PickledItems(graph_, ref)) return WriteList(*items, depth);
+    if (const auto scalar = PickledNumpyScalar(graph_, ref)) {
+      return !scalar->json.empty() && Put(scalar->json);
+    }
+    if (const auto name = PickledName(graph_, ref)) return PutString(*name);
+    const PickleRef attributes = PickledAttributes(graph_, ref);
+    return attributes != kNoPickleRef && WriteDict(attributes, depth);
+  }
 
   const PickleGraph& graph_;
+  const bool descriptive_;
   const size_t max_;
   std::string out_;
 };
 
 }  // namespace
 
-std::optional<std::string> PickleJson(const PickleGraph& graph, PickleRef ref, size_t bytes_max) {
-  JsonWriter writer(graph, bytes_max);
-  if (!writer.Write(ref, 0)) return std::nullopt;
-  return writer.Take();
+PickledJson PickleJson(const PickleGraph& graph, PickleRef ref, JsonForms forms, size_t bytes_max) {
+  JsonWriter writer(graph, forms, bytes_max);
+  PickledJson result;
+  const bool good = writer.Write(ref, 0);
+  result.work_bytes = writer.out().size();
+  if (good) result.json = std::move(writer.out());
+  return result;
 }
 
 }  // namespace ballast

@@ -71,6 +71,7 @@ absl::Status PickleInterpreter::Proto() {
   if (!in_.Fixed(&version)) return in_.Error();
   if (version > 5) return Malformed("pickle protocol is ", int{version}, ", want 0 to 5");
   if (opcode_offset_ != 0) return Malformed("PROTO in the middle of the pickle");
+  graph_.set_protocol(version);
   return absl::OkStatus();
 }
 
@@ -188,9 +189,9 @@ void PickleInterpreter::AddFraming(Table* table) {
   (*table)[0x94] = {"MEMOIZE", &PickleInterpreter::Memoize};
 }
 
-absl::StatusOr<PickleResult> RunPickle(ByteStream* stream, const Limits& limits,
-                                       ClassIds class_ids) {
-  return PickleInterpreter(stream, limits, class_ids).Run();
+absl::StatusOr<PickleResult> RunPickle(ByteStream* stream, const Limits& limits, ClassIds class_ids,
+                                       NestedFiles nested) {
+  return PickleInterpreter(stream, limits, class_ids, nested).Run();
 }
 
 absl::StatusOr<PickleResult> RunPickle(absl::string_view bytes, const Limits& limits) {

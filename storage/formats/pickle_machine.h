@@ -41,10 +41,21 @@ enum class ClassIds : uint8_t {
   kTar,     // (class, file, source): before 0.1.10
 };
 
+inline constexpr absl::string_view kNestedFileModule = "torch.storage";
+inline constexpr absl::string_view kNestedFileName = "_load_from_bytes";
+
+// A tensor that was pickled without torch.save has its storage in bytes, as a file of its
+// own, that torch.storage._load_from_bytes opens.
+enum class NestedFiles : uint8_t {
+  kRefused,  // the function refuses the pickle: what the bytes are is anybody's guess
+  kPlaced,   // it may be named, and graph.offset_bytes says where bytes lie
+};
+
 // Runs one pickle from the stream's position to its STOP. The stream may have
 // been read further: size_bytes says where the pickle ended.
 absl::StatusOr<PickleResult> RunPickle(ByteStream* stream, const Limits& limits,
-                                       ClassIds class_ids = ClassIds::kModule);
+                                       ClassIds class_ids = ClassIds::kModule,
+                                       NestedFiles nested = NestedFiles::kRefused);
 
 // Runs the pickle at the front of `bytes`; what follows STOP is not looked at.
 absl::StatusOr<PickleResult> RunPickle(absl::string_view bytes, const Limits& limits);

@@ -119,6 +119,8 @@ absl::StatusOr<PickleRef> PickleInterpreter::MakeGlobal(absl::string_view module
     if (!good) return Malformed("name of a global is ", Printable(part.substr(0, 64)));
   }
   const PickleRef ref = graph_.Global(module, name);
+  const bool nested = module == kNestedFileModule && name == kNestedFileName;
+  if (nested && nested_ == NestedFiles::kPlaced) graph_.Allow(ref);
   RETURN_IF_ERROR(CheckGlobal(graph_.global(ref)));
   return ref;
 }

@@ -52,8 +52,6 @@ PickleRef PickleGraph::Int(int64_t value) {
   return Add(PickleKind::kInt, value);
 }
 
-PickleRef PickleGraph::Long() { return Add(PickleKind::kLong, 0); }
-
 PickleRef PickleGraph::Float(double value) {
   const PickleRef ref = Add(PickleKind::kFloat, 0);
   nodes_[ref].real = value;
@@ -65,6 +63,17 @@ PickleRef PickleGraph::Text(PickleKind kind, absl::string_view stored) {
   nodes_[ref].text = stored.data();
   nodes_[ref].size = static_cast<uint32_t>(stored.size());
   return ref;
+}
+
+void PickleGraph::Place(PickleRef bytes, uint64_t offset_bytes) {
+  places_.emplace(bytes, offset_bytes);
+  item_bytes_ += 4 * sizeof(uint64_t);
+}
+
+std::optional<uint64_t> PickleGraph::offset_bytes(PickleRef ref) const {
+  const auto it = places_.find(ref);
+  if (it == places_.end()) return std::nullopt;
+  return it->second;
 }
 
 PickleRef PickleGraph::Tuple(absl::Span<const PickleRef> items) {

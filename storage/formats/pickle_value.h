@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,13 +23,14 @@
 namespace ballast {
 
 using PickleRef = uint32_t;
-inline constexpr PickleRef kNoPickleRef = 0;  // "there is none"; never a value
+inline constexpr PickleRef kNoPickleRef = 0;       // "there is none"; never a value
+inline constexpr size_t kPickleLongBytesMax = 64;  // of an int whose value is kept
 
 enum class PickleKind : uint8_t {
   kNone,
   kBool,
   kInt,   // fits 64 bits, signed
-  kLong,  // does not; its value is not kept
+  kLong,  // does not
   kFloat,
   kString,  // UTF-8 unless the writer broke it; Python 2 `str` too
   kBytes,
@@ -81,14 +83,19 @@ class PickleGraph {
 
   // --- reading; a ref must come from this graph and be of the kind said ---
   PickleRef root() const { return root_; }
+  // What the pickle says of itself; 0 if it says nothing.
+  int protocol() const { return protocol_; }
   // Number of values; every ref is in 1..size()-1.
   size_t size() const { return nodes_.size(); }
   PickleKind kind(PickleRef ref) const { return nodes_[ref].kind; }
   bool Is(PickleRef ref, PickleKind kind) const { return nodes_[ref].kind == kind; }
   int64_t integer(PickleRef ref) const { return nodes_[ref].integer; }  // kInt, kBool
   double real(PickleRef ref) const { return nodes_[ref].real; }         // kFloat
-  absl::string_view text(PickleRef ref) const;                          // kString, kBytes
+  absl::string_view text(PickleRef ref) const;  // kString, kBytes; kLong: decimal digits, or
+                                                // "" beyond kPickleLongBytesMax
   absl::Span<const PickleRef> items(PickleRef ref) const;  // kTuple and everything with an object
+  // Where kBytes lie, counted from the front of the pickle; nullopt unless they were placed.
+  std::optional<uint64_t> offset_bytes(PickleRef ref) const;
   const PickleGlobal& global(PickleRef ref) const { return globals_[nodes_[ref].integer]; }
   PickleRef persistent_id(PickleRef ref) const {  // kPersistent
     return static_cast<PickleRef>(nodes_[ref].integer);
@@ -107,19 +114,25 @@ class PickleGraph {
   PickleRef None() const { return 1; }
   PickleRef Bool(bool value) const { return value ? 3 : 2; }
   PickleRef Int(int64_t value);
-  PickleRef Long();
   PickleRef Float(double value);
-  // Takes the bytes from NewText, or memory that lives as long as the graph.
+  // kString, kBytes, kLong. Takes the bytes from NewText, or memory that lives as long as
+  // the graph.
   PickleRef Text(PickleKind kind, absl::string_view stored);
   char* NewText(size_t size) { return arena_.Allocate(size); }
+  void Place(PickleRef bytes, uint64_t offset_bytes);
   PickleRef Tuple(absl::Span<const PickleRef> items);
   PickleRef Global(absl::string_view module, absl::string_view name);
+  // Overrules the verdict on a global.
+  void Allow(PickleRef global) {
+    globals_[nodes_[global].integer].verdict = GlobalVerdict::kAllowed;
+  }
   PickleRef Persistent(PickleRef id);
   // kList, kDict, kSet, kInstance or kCall.
   PickleRef Object(PickleKind kind, PickleRef callee = kNoPickleRef, PickleRef args = kNoPickleRef);
   PickleObject* mutable_object(PickleRef ref);
   void Append(PickleObject* object, absl::Span<const PickleRef> items);
   void set_root(PickleRef ref) { root_ = ref; }
+  void set_protocol(int protocol) { protocol_ = protocol; }
   // Memory held, as counted against limits.pickle_memory_bytes_max.
   uint64_t memory_bytes() const;
 
@@ -140,9 +153,11 @@ class PickleGraph {
   std::deque<PickleObject> objects_;
   std::vector<PickleGlobal> globals_;
   absl::flat_hash_map<std::pair<std::string, std::string>, PickleRef> global_refs_;
+  absl::flat_hash_map<PickleRef, uint64_t> places_;
   PickleArena arena_;
   uint64_t item_bytes_ = 0;  // capacity of all objects' items
   PickleRef root_ = kNoPickleRef;
+  int protocol_ = 0;
 };
 
 }  // namespace ballast

@@ -42,6 +42,7 @@ class PickleWriter {
   void Reduce();
   void PersistentId() { out_ += 'Q'; }
   void Append() { out_ += 'a'; }
+  void Appends() { out_ += 'e'; }
   void SetItem() { out_ += 's'; }
   void SetItems() { out_ += 'u'; }
   void Build() { out_ += 'b'; }
@@ -72,6 +73,34 @@ void WriteDictItems(size_t count, PickleWriter* writer, F item) {
     writer->Mark();
     for (size_t i = begin; i < end; ++i) item(i);
     writer->SetItems();
+  }
+}
+
+// The same for an exact dict, whose batches end otherwise: a single item is SETITEM only if it
+// is the dict's only one, and an empty batch follows a full one.
+template <typename F>
+void WritePlainDictItems(size_t count, PickleWriter* writer, F item) {
+  constexpr size_t kBatch = 1000;
+  if (count < 2) return WriteDictItems(count, writer, item);
+  for (size_t begin = 0; begin <= count; begin += kBatch) {
+    writer->Mark();
+    for (size_t i = begin; i < count && i < begin + kBatch; ++i) item(i);
+    writer->SetItems();
+  }
+}
+
+// The same for the items of an exact list: APPENDS per 1000, APPEND for an only one.
+template <typename F>
+void WriteListItems(size_t count, PickleWriter* writer, F item) {
+  constexpr size_t kBatch = 1000;
+  if (count == 1) {
+    item(0);
+    return writer->Append();
+  }
+  for (size_t begin = 0; begin < count; begin += kBatch) {
+    writer->Mark();
+    for (size_t i = begin; i < count && i < begin + kBatch; ++i) item(i);
+    writer->Appends();
   }
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "storage/base/status.h"
+#include "storage/formats/json_text.h"
 
 namespace ballast {
 namespace {
@@ -71,7 +72,7 @@ absl::StatusOr<PyTorchArchive> PyTorchArchive::Open(const ByteSource& source,
     }
   }
   PyTorchArchive archive(std::move(zip), prefix);
-  RETURN_IF_ERROR(archive.CheckVersion());
+  RETURN_IF_ERROR(archive.ReadVersion());
   RETURN_IF_ERROR(archive.ReadByteOrder());
   return archive;
 }
@@ -87,17 +88,16 @@ absl::StatusOr<std::string> PyTorchArchive::Read(absl::string_view name,
   return zip_.Read(*record, limit_bytes);
 }
 
-absl::Status PyTorchArchive::CheckVersion() const {
+absl::Status PyTorchArchive::ReadVersion() {
   const absl::string_view name = Find("version") != nullptr ? "version" : ".data/version";
   if (Find(name) == nullptr) return absl::OkStatus();  // Warnings() says so
   ASSIGN_OR_RETURN(const std::string text, Read(name, kSmallRecordBytesMax));
-  uint32_t version = 0;
   const absl::string_view digits = absl::StripSuffix(absl::StripSuffix(text, "\n"), "\r");
-  if (!absl::SimpleAtoi(digits, &version) || digits[0] == '+' || digits[0] == '-') {
+  if (!absl::SimpleAtoi(digits, &version_) || digits[0] == '+' || digits[0] == '-') {
     return MalformedError("zip: record version is ", Printable(text), ", want a number");
   }
-  if (version == 0 || version > kVersionMax) {
-    return UnsupportedError("zip: record version is ", version, ", want 1 to ", kVersionMax);
+  if (version_ == 0 || version_ > kVersionMax) {
+    return UnsupportedError("zip: record version is ", version_, ", want 1 to ", kVersionMax);
   }
   return absl::OkStatus();
 }
@@ -147,6 +147,21 @@ std::string PyTorchArchive::Writer() const {
   if (version_first) return "torch 1.4-1.5";
   const bool torch = records.back().name == prefix_ + "version" && records[0].descriptor;
   return torch ? "torch 1.6-2.0" : "";
+}
+
+std::vector<SourceFact> PyTorchArchive::Facts() const {
+  const auto& records = zip_.records();
+  const auto deflated =
+      std::count_if(records.begin(), records.end(), [](const ZipRecord& r) { return r.deflated; });
+  std::vector<SourceFact> facts = {
+      {"archive", JsonString(Printable(absl::StripSuffix(prefix_, "/")))},
+      {"records", absl::StrCat(records.size())},
+      {"deflated_records", absl::StrCat(deflated)}};
+  if (version_ != 0) facts.push_back({"version", absl::StrCat(version_)});
+  if (Find("byteorder") != nullptr) {
+    facts.push_back({"byte_order", big_endian_ ? "\"big\"" : "\"little\""});
+  }
+  return facts;
 }
 
 std::vector<std::string> PyTorchArchive::Warnings() const {

@@ -34,6 +34,8 @@ class PyTorchArchive : public StorageLocator {
 
   // "torch 2.1-2.6", "TorchSharp.PyBridge", …; "" if nothing is known.
   std::string Writer() const;
+  // archive (its prefix), records, deflated_records, version, byte_order.
+  std::vector<SourceFact> Facts() const;
   // One line each, after all storages have been located: no version record,
   // records without CRC, records that no tensor refers to.
   std::vector<std::string> Warnings() const;
@@ -41,11 +43,12 @@ class PyTorchArchive : public StorageLocator {
  private:
   PyTorchArchive(ZipReader zip, std::string prefix)
       : zip_(std::move(zip)), prefix_(std::move(prefix)) {}
-  absl::Status CheckVersion() const;
+  absl::Status ReadVersion();
   absl::Status ReadByteOrder();
 
   ZipReader zip_;
-  std::string prefix_;  // with the slash
+  std::string prefix_;    // with the slash
+  uint32_t version_ = 0;  // of the layout, as the record has it; 0: there is none
   bool big_endian_ = false;
   absl::flat_hash_set<std::string> located_;  // keys
 };

@@ -12,6 +12,7 @@
 #include "storage/base/checked.h"
 #include "storage/base/status.h"
 #include "storage/formats/pickle_machine.h"
+#include "storage/formats/pytorch_legacy_writer.h"
 #include "storage/formats/pytorch_object.h"
 #include "storage/formats/pytorch_tensors.h"
 
@@ -35,6 +36,8 @@ class LegacyStream : public StorageLocator {
   absl::StatusOr<SourceStorage> Locate(const PyTorchStorageId& id) override;
   // After all storages have been located.
   std::vector<std::string> Warnings() const;
+  // After the storages.
+  std::string Writer(const PickleGraph& graph) const;
 
  private:
   struct Stored {
@@ -64,7 +67,8 @@ class LegacyStream : public StorageLocator {
   const Limits* limits_;      // Must outlive this.
   uint64_t position_ = 0;
   bool big_endian_writer_ = false;
-  std::vector<Stored> storages_;  // in the order of first use
+  std::vector<Stored> storages_;   // in the order of first use
+  std::vector<std::string> keys_;  // of the storages, in the order of their data
   absl::flat_hash_map<std::string, size_t> index_;
   absl::flat_hash_map<std::string, View> views_;
 };
@@ -179,6 +183,7 @@ absl::StatusOr<std::vector<size_t>> LegacyStream::ReadKeys() {
       return MalformedError("legacy stream: storage keys list ", key, " twice");
     }
     order.push_back(it->second);
+    keys_.push_back(key);
   }
   for (const Stored& stored : storages_) {
     if (stored.listed) continue;
@@ -253,8 +258,9 @@ std::vector<std::string> LegacyStream::Warnings() const {
   return warnings;
 }
 
-// The rebuilding function changed with 0.4.
-std::string Writer(const PickleGraph& graph) {
+// torch's keys are addresses. The rebuilding function changed with 0.4.
+std::string LegacyStream::Writer(const PickleGraph& graph) const {
+  if (AreOurLegacyKeys(keys_)) return "Ballast";
   for (const PickleGlobal& global : graph.globals()) {
     if (global.name == "_rebuild_tensor_v2") return "torch 0.4-1.5";
     if (global.name == "_rebuild_tensor") return "torch 0.2-0.3";
@@ -270,10 +276,23 @@ absl::StatusOr<SourceStateDict> ReadPyTorchLegacy(const ByteSource& source, cons
   RETURN_IF_ERROR(stream.ReadStorages(graph));
   SourceStateDict dict;
   dict.format = Format::kPyTorchLegacy;
-  dict.writer = Writer(graph);
+  dict.writer = stream.Writer(graph);
   RETURN_IF_ERROR(ReadPickledObject(graph, limits, &stream, &dict));
   for (std::string& warning : stream.Warnings()) dict.warnings.push_back(std::move(warning));
   return dict;
+}
+
+absl::StatusOr<SavedStorage> ReadSavedStorage(const ByteSource& source, const Limits& limits) {
+  LegacyStream stream(&source, &limits);
+  ASSIGN_OR_RETURN(const PickleGraph graph, stream.ReadObject());
+  SavedStorage saved;
+  ASSIGN_OR_RETURN(saved.id, ParseStorageId(graph, graph.root()), "legacy stream");
+  if (!saved.id.view_key.empty()) {
+    return MalformedError("legacy stream: storage ", saved.id.key, " is a view, want all of it");
+  }
+  RETURN_IF_ERROR(stream.ReadStorages(graph));
+  ASSIGN_OR_RETURN(saved.storage, stream.Locate(saved.id));
+  return saved;
 }
 
 }  // namespace ballast

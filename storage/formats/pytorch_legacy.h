@@ -32,6 +32,7 @@
 #include "absl/strings/string_view.h"
 #include "storage/base/byte_io.h"
 #include "storage/base/limits.h"
+#include "storage/formats/pytorch_storage.h"
 #include "storage/formats/state_dict.h"
 
 namespace ballast {
@@ -41,6 +42,16 @@ inline constexpr absl::string_view kPyTorchLegacyMagic(
     "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 13);
 
 absl::StatusOr<SourceStateDict> ReadPyTorchLegacy(const ByteSource& source, const Limits& limits);
+
+// A storage that was saved by itself; what it is called means nothing outside.
+struct SavedStorage {
+  PyTorchStorageId id;
+  SourceStorage storage;  // as it lies in the source
+};
+
+// Reads a stream whose object is one storage and nothing else.
+// Errors: as above; InvalidArgument/MALFORMED  the object is something else.
+absl::StatusOr<SavedStorage> ReadSavedStorage(const ByteSource& source, const Limits& limits);
 
 }  // namespace ballast
 

@@ -49,6 +49,7 @@ absl::StatusOr<SourceStateDict> ReadPyTorch(const ByteSource& source, const Limi
   SourceStateDict dict;
   dict.format = archive.is_script() ? Format::kTorchScript : Format::kPyTorch;
   dict.writer = archive.Writer();
+  dict.container = archive.Facts();
   RETURN_IF_ERROR(ReadPickledObject(graph, limits, &archive, &dict));
   for (std::string& warning : archive.Warnings()) dict.warnings.push_back(std::move(warning));
   return dict;

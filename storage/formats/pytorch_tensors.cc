@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "storage/base/checked.h"
 #include "storage/base/status.h"
+#include "storage/formats/pytorch_unsupported.h"
 
 namespace ballast {
 namespace {
@@ -32,7 +33,7 @@ bool IsFromType(absl::string_view name) {
 bool IsTensorCallee(absl::string_view name) {
   return absl::StartsWith(name, absl::StrCat(kUtils, "_rebuild_")) || IsFromType(name) ||
          absl::StartsWith(name, "torch.nn.parameter.") || name == kVariable ||
-         IsOldTensorClass(name);
+         IsOldTensorClass(name) || IsShardClass(name);
 }
 
 bool IsComplex(DType dtype) {
@@ -168,7 +169,7 @@ absl::Status TensorDecoder::CheckTensorType(PickleRef type, Call* call) const {
   if (name == kParameter || name == "torch.Tensor" || name == "torch.nn.parameter.Buffer") {
     return absl::OkStatus();
   }
-  return UnsupportedError("tensor is of class ", Printable(name), ", want a plain tensor");
+  return UnsupportedTensorClass(name);
 }
 
 absl::StatusOr<TensorDecoder::Call> TensorDecoder::Unwrap(PickleRef ref) {
@@ -195,9 +196,12 @@ absl::StatusOr<TensorDecoder::Call> TensorDecoder::Unwrap(PickleRef ref) {
           !graph_->Is(call.args[2], PickleKind::kTuple)) {
         return MalformedError("arguments of ", call.name, " are malformed");
       }
-      RETURN_IF_ERROR(CheckTensorType(call.args[1], &call));
+      const PickleRef type = call.args[1];
       call.name = graph_->global(call.args[0]).FullName();
       call.args = graph_->items(call.args[2]);
+      // What it wraps says more than its class.
+      if (call.name == "torch._utils._rebuild_wrapper_subclass") return call;
+      RETURN_IF_ERROR(CheckTensorType(type, &call));
       continue;
     }
     const bool parameter = call.name == "torch._utils._rebuild_parameter" ||
@@ -291,14 +295,13 @@ absl::StatusOr<SourceEntry> TensorDecoder::DecodeCall(const Call& call) {
   const bool v2 = call.name == "torch._utils._rebuild_tensor_v2";
   const bool v3 = call.name == "torch._utils._rebuild_tensor_v3";
   if (!v1 && !v2 && !v3) {
-    return UnsupportedError("tensor is rebuilt by ", Printable(call.name),
-                            ", want a plain dense tensor");
+    return UnsupportedTensor(*graph_, call.name, call.args);
   }
   const size_t least = v1 ? 4 : v2 ? 6 : 7;
   if (call.args.size() < least || call.args.size() > least + (v1 ? 0 : 1)) {
     return MalformedError(call.name, " has ", call.args.size(), " arguments, want ", least);
   }
-  ASSIGN_OR_RETURN(const PyTorchStorageId id, ParseStorageId(*graph_, call.args[0]));
+  ASSIGN_OR_RETURN(const PyTorchStorageId id, locator_->StorageId(*graph_, call.args[0]));
   if (id.dtype.has_value() == v3) {
     return MalformedError(call.name, " of a storage that is ", v3 ? "typed" : "untyped");
   }

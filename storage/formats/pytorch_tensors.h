@@ -52,6 +52,11 @@ class StorageLocator {
   // The storage of this key.
   // Errors: InvalidArgument/MALFORMED  there is none, or its size is not id.size_bytes.
   virtual absl::StatusOr<SourceStorage> Locate(const PyTorchStorageId& id) = 0;
+  // What names a storage: a persistent id, unless the container does it otherwise.
+  // Errors: as ParseStorageId.
+  virtual absl::StatusOr<PyTorchStorageId> StorageId(const PickleGraph& graph, PickleRef ref) {
+    return ParseStorageId(graph, ref);
+  }
   // The tensor that this persistent id names; null if it names none. Lives as long as
   // the locator.
   virtual const OutsideTensor* FindTensor(const PickleGraph& /*graph*/,
@@ -73,7 +78,8 @@ class TensorDecoder {
   // The entry, without key and role; its storage is an index into storages().
   // Kind is parameter if it was rebuilt as one.
   // Errors: InvalidArgument    malformed arguments, extent outside the storage.
-  //         Unimplemented      quantised, sparse, nested, meta, subclass; names it.
+  //         Unimplemented      quantised, sparse, nested, meta, subclass; names it, and what
+  //                            to save instead (pytorch_unsupported.h).
   //         ResourceExhausted  dims_max, tensor_bytes_max.
   absl::StatusOr<SourceEntry> Decode(PickleRef ref);
 

@@ -13,12 +13,16 @@
 #include "storage/formats/json_text.h"
 #include "storage/formats/manifest_json.h"
 #include "storage/formats/pickle_json.h"
+#include "storage/formats/pickle_plain.h"
+#include "storage/formats/pickle_repr.h"
 #include "storage/formats/pytorch_module.h"
 
 namespace ballast {
 namespace {
 
-constexpr size_t kLeafJsonBytesMax = 1024;
+constexpr size_t kMetadataJsonBytesMax = 1024;  // of one module
+constexpr size_t kLeafJsonBytesMax = 64 << 10;
+constexpr size_t kLeafTextBytesMax = 200;
 
 // Top-level names of what is not weights. Exact, or up to a "*".
 constexpr std::array<absl::string_view, 24> kOtherNames = {"optimizer*",
@@ -78,6 +82,7 @@ class Walker {
   absl::Status Enter(PickleRef ref, std::vector<PickleChild> children, Role role, bool named);
   absl::Status AddTensor(const PickleChild& value, Role role, bool named);
   void AddLeaf(PickleRef ref);
+  bool IsPlainSequence(PickleRef ref);
   void AddMetadata(PickleRef dict);
   absl::StatusOr<std::vector<PickleChild>> DictChildren(PickleRef ref) const;
   std::vector<PickleChild> ScriptChildren(PickleRef ref) const;
@@ -228,7 +233,7 @@ absl::Status Walker::Visit(const PickleChild& value, Role role, bool named) {
   const bool sequence = graph_.Is(ref, PickleKind::kTuple) || graph_.Is(ref, PickleKind::kList) ||
                         (object != nullptr && !object->items.empty() && !object->pairs &&
                          !graph_.Is(ref, PickleKind::kSet));
-  if (sequence && !leaf) {
+  if (sequence && !leaf && (frames_.empty() || !IsPlainSequence(ref))) {
     std::vector<PickleChild> children;
     children.reserve(graph_.items(ref).size());
     for (const PickleRef item : graph_.items(ref)) children.push_back({kNoPickleRef, item});
@@ -312,10 +317,31 @@ void Walker::AddLeaf(PickleRef ref) {
     return;
   }
   leaf.path = Printable(path_);
-  leaf.type = Printable(graph_.TypeName(ref));
-  leaf.json = PickleJson(graph_, ref, kLeafJsonBytesMax).value_or("");
-  leaf_bytes_ += leaf.type.size() + leaf.json.size();
+  leaf.type = Printable(PickledTypeName(graph_, ref));
+  PickledJson json = PickleJson(graph_, ref, JsonForms::kDescriptive, kLeafJsonBytesMax);
+  // A long way to no JSON counts as well: one value may be met any number of times.
+  leaf_bytes_ += 2 * leaf.type.size() + json.work_bytes;
+  if (json.json.has_value()) {
+    leaf.json = *std::move(json.json);
+  } else {
+    leaf.text = PickleRepr(graph_, ref, kLeafTextBytesMax);
+    leaf_bytes_ += 2 * leaf.text.size();
+  }
   dict_->leaves.push_back(std::move(leaf));
+}
+
+// A list of numbers or the like, short enough for JSON: one leaf says it better than many.
+bool Walker::IsPlainSequence(PickleRef ref) {
+  if (leaf_bytes_ > limits_.metadata_bytes_max / 2) return false;
+  const auto items = graph_.items(ref);
+  visits_ += items.size();
+  const bool plain = std::all_of(items.begin(), items.end(), [this](PickleRef item) {
+    return graph_.kind(item) <= PickleKind::kString;
+  });
+  if (!plain) return false;
+  const PickledJson json = PickleJson(graph_, ref, JsonForms::kDescriptive, kLeafJsonBytesMax);
+  leaf_bytes_ += json.work_bytes;
+  return json.json.has_value();
 }
 
 // `_metadata` hangs on an OrderedDict as an attribute: module prefix → versions. The
@@ -331,7 +357,8 @@ void Walker::AddMetadata(PickleRef dict) {
     const absl::string_view name = string ? graph_.text(items[i]) : "";
     std::string prefix = path_;
     absl::StrAppend(&prefix, path_.empty() || name.empty() ? "" : ".", name);
-    const auto json = PickleJson(graph_, items[i + 1], kLeafJsonBytesMax);
+    const auto json =
+        PickleJson(graph_, items[i + 1], JsonForms::kPlain, kMetadataJsonBytesMax).json;
     const size_t left = limits_.metadata_bytes_max / 4 - metadata_.size();
     if (!string || !json.has_value() || !IsModuleMetadata(absl::StrCat("{\"\":", *json, "}")) ||
         !CheckKey(prefix, limits_).ok() || 6 * prefix.size() + json->size() + 4 > left ||

@@ -1,12 +1,13 @@
 // Walks what a PyTorch pickle holds and lists its tensors and other values.
 //
 //   dict, OrderedDict, dict subclass   children by key; ints in decimal
-//   list, tuple, deque                 children by index
+//   list, tuple, deque                 children by index; one leaf, if it holds nothing but
+//                                      numbers, strings and None
 //   module (an instance whose state has `_parameters`, `_buffers`, `_modules`)
 //                                      what state_dict() gives: parameters, persistent
 //                                      buffers, then submodules; None left out
 //   TorchScript object                 tensor attributes and submodules
-//   anything else                      a leaf; nothing inside it is looked at
+//   anything else                      a leaf; tensors inside it are no entries
 // Names are joined with "."; a bare tensor has the key "".
 //
 // Optimizer state and the like gets Role::kOther: what stands under a top-level

@@ -2,16 +2,10 @@
 // with weights_only since 1.13.
 //
 // Layout:  archive/data.pkl | archive/byteorder | archive/data/0 … | archive/version
-//          as stored zip records (zip_layout.h). The pickle is an OrderedDict of
-//          _rebuild_tensor_v2 calls on classic storages, _v3 for dtypes without one;
-//          tied tensors name one storage; `_metadata` is set by BUILD.
-// Source:  torch/serialization.py, torch/_tensor.py, CPython Modules/_pickle.c: byte
-//          for byte what its pickler makes, but that ints beyond 32 bits take 8 bytes
-//          (libtorch reads no other length).
+//          as stored zip records (zip_layout.h); data.pkl as pytorch_pickle.h has it.
+// Source:  torch/serialization.py.
 #ifndef BALLAST_STORAGE_FORMATS_PYTORCH_WRITER_H_
 #define BALLAST_STORAGE_FORMATS_PYTORCH_WRITER_H_
-
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "storage/base/limits.h"
@@ -29,9 +23,6 @@ bool PyTorchHasDType(DType dtype);
 //         InvalidArgument            metadata_json is not an object of plain JSON.
 //         ResourceExhausted          the file would have more than 2^64-1 bytes.
 absl::StatusOr<FileLayout> LayOutPyTorch(const LayoutInput& input, const Limits& limits);
-
-// The bytes of data.pkl.
-absl::StatusOr<std::string> PickleStateDict(const LayoutInput& input);
 
 }  // namespace ballast
 

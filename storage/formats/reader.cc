@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
+#include "storage/formats/pytorch_bare_pickle.h"
 #include "storage/formats/pytorch_legacy.h"
 #include "storage/formats/pytorch_reader.h"
 #include "storage/formats/pytorch_tar.h"
@@ -23,7 +24,7 @@ using ReadFunction = absl::StatusOr<SourceStateDict> (*)(const ByteSource&, cons
 struct Container {
   Format format;
   absl::string_view what;  // "this is …"
-  ReadFunction read;       // null: known, but not read
+  ReadFunction read;
 };
 
 // The one table: a new format adds its line, and its signature in detect.cc.
@@ -38,7 +39,7 @@ constexpr std::array kContainers = {
     Container{Format::kPyTorchLegacy, "a PyTorch file from before 1.6 (a stream of pickles)",
               ReadPyTorchLegacy},
     Container{Format::kPyTorchTar, "a tar archive", ReadPyTorchTar},
-    Container{Format::kPickle, "a bare pickle, not written by torch.save", nullptr},
+    Container{Format::kPickle, "a bare pickle, not written by torch.save", ReadBarePickle},
 };
 
 const Container* Find(Format format) {
@@ -51,14 +52,6 @@ absl::StatusOr<std::string> Head(const ByteSource& source) {
   std::string head(std::min<uint64_t>(kDetectBytes, source.size_bytes()), '\0');
   if (!head.empty()) RETURN_IF_ERROR(source.ReadAt(0, absl::MakeSpan(&head[0], head.size())));
   return head;
-}
-
-absl::StatusOr<SourceStateDict> ReadAs(const Container& container, const ByteSource& source,
-                                       const Limits& limits) {
-  if (container.read != nullptr) return container.read(source, limits);
-  return UnsupportedError("this is ", container.what,
-                          ", which is not read; load it with torch and save it anew with "
-                          "torch.save of PyTorch 1.6 or later");
 }
 
 bool IsTorchSharp(Format format) {
@@ -108,29 +101,38 @@ absl::Status Explain(absl::Status failure, Format asked, const ByteSource& sourc
     if (!other) return failure;
     return WrongFormatError("this is ", Find(other->format)->what, ", want ", name);
   }
-  const ReadFunction reader = Find(asked)->read;
-  const bool same_reader = reader != nullptr && reader == Find(*detected)->read;
+  const bool same_reader = Find(asked)->read == Find(*detected)->read;
   if (*detected == asked || same_reader) return failure;
   return WrongFormatError("this is ", Find(*detected)->what, ", want ", name);
+}
+
+// As ReadStateDict, but for what it says of every file.
+absl::StatusOr<SourceStateDict> ReadContainer(const ByteSource& source, Format format,
+                                              const Limits& limits) {
+  ASSIGN_OR_RETURN(const std::string head, Head(source));
+  if (format == Format::kUnknown) {
+    ASSIGN_OR_RETURN(const Format detected, DetectFormat(head));
+    if (detected == Format::kTorchSharp) return ReadTorchSharpByContent(source, head, limits);
+    return Find(detected)->read(source, limits);
+  }
+  const Container* container = Find(format);
+  if (container == nullptr) {
+    return UnsupportedError("format is ", FormatName(format), ", which is no file format");
+  }
+  absl::StatusOr<SourceStateDict> dict = container->read(source, limits);
+  if (dict.ok()) return dict;
+  return Explain(dict.status(), format, source, head, limits);
 }
 
 }  // namespace
 
 absl::StatusOr<SourceStateDict> ReadStateDict(const ByteSource& source, Format format,
                                               const Limits& limits) {
-  ASSIGN_OR_RETURN(const std::string head, Head(source));
-  if (format == Format::kUnknown) {
-    ASSIGN_OR_RETURN(const Format detected, DetectFormat(head));
-    if (detected == Format::kTorchSharp) return ReadTorchSharpByContent(source, head, limits);
-    return ReadAs(*Find(detected), source, limits);
-  }
-  const Container* container = Find(format);
-  if (container == nullptr) {
-    return UnsupportedError("format is ", FormatName(format), ", which is no file format");
-  }
-  absl::StatusOr<SourceStateDict> dict = ReadAs(*container, source, limits);
-  if (dict.ok()) return dict;
-  return Explain(dict.status(), format, source, head, limits);
+  absl::StatusOr<SourceStateDict> dict = ReadContainer(source, format, limits);
+  if (!dict.ok()) return dict;
+  dict->container.insert(dict->container.begin(),
+                         {"file_bytes", absl::StrCat(source.size_bytes())});
+  return dict;
 }
 
 absl::Status VerifyStorages(const ByteSource& source, const SourceStateDict& dict,

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "storage/base/status.h"
+#include "storage/base/utf8.h"
 #include "storage/formats/json_text.h"
 #include "storage/formats/manifest_json.h"
 #include "storage/formats/strict_json.h"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr absl::string_view kWhere = "safetensors header";
 constexpr size_t kLeafJsonBytesMax = 64 << 10;
+constexpr size_t kLeafTextBytesMax = 160;
 
 // [["a", "b"], …]
 class TiesHandler : public StrictJsonHandler {
@@ -145,9 +147,14 @@ class LeafCollector {
 
   void Add(const std::string& name, const std::string& text) {
     constexpr uint64_t kOverheadBytes = 64;
-    SourceLeaf leaf{absl::StrCat("__metadata__.", name), "str", ""};
-    if (text.size() <= kLeafJsonBytesMax) leaf.json = JsonString(text);
-    const uint64_t cost = kOverheadBytes + leaf.path.size() + leaf.json.size();
+    SourceLeaf leaf{absl::StrCat("__metadata__.", name), "str", "", ""};
+    if (text.size() <= kLeafJsonBytesMax) {
+      leaf.json = JsonString(text);
+    } else {
+      leaf.text = absl::StrCat(Printable(Utf8Prefix(text, kLeafTextBytesMax)), "… (", text.size(),
+                               " bytes)");
+    }
+    const uint64_t cost = kOverheadBytes + leaf.path.size() + leaf.json.size() + leaf.text.size();
     if (cost > left_) {
       ++omitted_;
       return;
@@ -176,7 +183,8 @@ absl::Status ReadSafetensorsMetadata(const SafetensorsHeader& header,
     } else {
       if (name == "DCP_SHARDING_INFO") RETURN_IF_ERROR(CheckSharding(text));
       if (name == "format") dict->writer = WriterOf(text);
-      leaves.Add(name, text);
+      // "pt" says who wrote it, and nothing else: that is kept as the writer.
+      if (name != "format" || dict->writer.empty()) leaves.Add(name, text);
     }
   }
   return absl::OkStatus();

@@ -113,6 +113,7 @@ absl::StatusOr<SourceStateDict> ReadSafetensors(const ByteSource& source, const 
   SourceStateDict dict;
   dict.format = Format::kSafetensors;
   dict.warnings = std::move(header.warnings);
+  dict.container.push_back({"data_offset", absl::StrCat(data_start)});
   std::vector<uint32_t> order(header.tensors.size());
   std::iota(order.begin(), order.end(), 0);
   RETURN_IF_ERROR(ReadSafetensorsMetadata(header, order, limits, &dict));

@@ -10,6 +10,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "storage/base/status.h"
+#include "storage/base/utf8.h"
 #include "storage/formats/json_text.h"
 
 namespace ballast {
@@ -112,6 +114,26 @@ constexpr std::array kWeightsNames = {WeightsName{"state_dict", true},
                                       WeightsName{"weights", false},
                                       WeightsName{"params", false}};
 
+struct LeafNames {
+  size_t count = 0;
+  std::string names;  // "epoch (int), lr (float) and 5 more"
+};
+
+// Of the leaves that have a JSON form, or of those that have none.
+LeafNames NameLeaves(const std::vector<SourceLeaf>& leaves, bool with_json) {
+  constexpr size_t kNamed = 5;
+  constexpr size_t kNameBytes = 100;
+  LeafNames out;
+  for (const SourceLeaf& leaf : leaves) {
+    if (leaf.json.empty() == with_json || ++out.count > kNamed) continue;
+    absl::StrAppend(&out.names, out.count == 1 ? "" : ", ",
+                    Printable(Utf8Prefix(leaf.path, kNameBytes)), " (",
+                    Printable(Utf8Prefix(leaf.type, kNameBytes)), ")");
+  }
+  if (out.count > kNamed) absl::StrAppend(&out.names, " and ", out.count - kNamed, " more");
+  return out;
+}
+
 bool IsUnder(absl::string_view key, absl::string_view prefix) {
   return absl::ConsumePrefix(&key, prefix) && absl::StartsWith(key, ".");
 }
@@ -151,10 +173,30 @@ std::string LeavesJson(const std::vector<SourceLeaf>& leaves) {
     absl::StrAppend(&out, out.empty() ? "[" : ",", "{\"path\":", JsonString(leaf.path),
                     ",\"type\":", JsonString(leaf.type));
     if (!leaf.json.empty()) absl::StrAppend(&out, ",\"value\":", leaf.json);
+    if (!leaf.text.empty()) absl::StrAppend(&out, ",\"text\":", JsonString(leaf.text));
     out += '}';
   }
   out += ']';
   return out;
+}
+
+std::vector<std::string> LeafWarnings(const std::vector<SourceLeaf>& leaves) {
+  std::vector<std::string> warnings;
+  const LeafNames kept = NameLeaves(leaves, true);
+  const LeafNames lost = NameLeaves(leaves, false);
+  if (kept.count > 0) {
+    warnings.push_back(absl::StrCat(
+        kept.count,
+        kept.count == 1 ? " value that is not a tensor is" : " values that are not tensors are",
+        " kept as JSON beside the version and left out of what is pulled: ", kept.names));
+  }
+  if (lost.count > 0) {
+    warnings.push_back(absl::StrCat(
+        lost.count,
+        lost.count == 1 ? " value that is not a tensor is" : " values that are not tensors are",
+        " left out, without JSON form: ", lost.names));
+  }
+  return warnings;
 }
 
 std::string SelectMetadata(absl::string_view path, const std::string& metadata_json) {

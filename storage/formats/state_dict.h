@@ -48,12 +48,19 @@ struct SourceLeaf {
   std::string path;  // keys joined with "."
   std::string type;  // "int", "float", "str", "NoneType", "argparse.Namespace" …
   std::string json;  // its JSON form, or "" if it has none (or is too long to keep)
+  std::string text;  // if it has none: one short line for a person, or ""
 };
 
 // A global named by a pickle of the source.
 struct SourceGlobal {
   std::string name;     // "torch._utils._rebuild_tensor_v2"
   std::string verdict;  // "allowed" or "inert"
+};
+
+// Something about the container itself, for a person to know.
+struct SourceFact {
+  std::string name;  // "pickle_protocol"
+  std::string json;  // "2"
 };
 
 struct SourceStateDict {
@@ -65,6 +72,7 @@ struct SourceStateDict {
   std::string metadata_json;         // see Manifest::metadata_json
   std::vector<SourceLeaf> leaves;
   std::vector<SourceGlobal> globals;
+  std::vector<SourceFact> container;
   std::vector<std::string> warnings;  // one line each
 };
 
@@ -78,6 +86,10 @@ Ties FindTies(const std::vector<SourceEntry>& entries);
 
 // The leaves as Manifest::leaves_json has them; "" for none.
 std::string LeavesJson(const std::vector<SourceLeaf>& leaves);
+
+// What to say when a state dict is pushed whose leaves are these: at most two lines, which
+// name the first few that are kept as JSON beside the version, and that are left out.
+std::vector<std::string> LeafWarnings(const std::vector<SourceLeaf>& leaves);
 
 // `_metadata` of the subtree at `path`: its module prefixes lose `path`, others go.
 // What is not a JSON object stays as it is, and so does everything for an empty path.

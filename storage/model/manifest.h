@@ -51,7 +51,7 @@ struct Manifest {
   std::string writer;                // probable writer of the source, "" if unknown
   // The OrderedDict's `_metadata` as JSON: {"<module prefix>": {"version": n, …}, …}; "" if none.
   std::string metadata_json;
-  // Leaves that are not tensors, as JSON [{"path", "type", "value"?}, …]; "" if none.
+  // Leaves that are not tensors, as JSON [{"path", "type", "value"? or "text"?}, …]; "" if none.
   std::string leaves_json;
   BALLAST_DEFAULT_EQUALITY(Manifest);
 };

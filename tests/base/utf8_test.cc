@@ -53,6 +53,19 @@ TEST(Utf8, RefusesWhatIsNotASequence) {
   for (const std::string& text : rows) EXPECT_FALSE(IsUtf8(text)) << testing::PrintToString(text);
 }
 
+TEST(Utf8, APrefixEndsBetweenCharacters) {
+  EXPECT_EQ(Utf8Prefix("größe", 9), "größe");
+  EXPECT_EQ(Utf8Prefix("größe", 3), "gr");
+  EXPECT_EQ(Utf8Prefix("größe", 4), "grö");
+  EXPECT_EQ(Utf8Prefix("größe", 0), "");
+  EXPECT_EQ(Utf8Prefix("", 5), "");
+  EXPECT_EQ(Utf8Prefix("a\xff"
+                       "b",
+                       5),
+            "a")
+      << "and before what is none";
+}
+
 TEST(Utf8, TakesTextAndNothing) {
   EXPECT_TRUE(IsUtf8(""));
   EXPECT_TRUE(IsUtf8(absl::string_view("a\0b", 3)));

@@ -151,6 +151,8 @@ TEST(CommandLineTest, UsageErrorsAreOneLineAndExitCode2) {
       {"pull", "m", "-o", "-", "--json"},
       {"convert", in, "out"},
       {"convert", in, "out", "--to", "nope"},
+      {"convert", in, "out", "--to", "safetensors", "--plain-dict"},
+      {"pull", "m", "--format", "torchsharp", "--plain-dict"},
       {"validate", in},
       {"schema"},
       {"schema", "--unbind", "m", "--bind", "n"},

@@ -46,6 +46,32 @@ TEST(LocalTest, ConvertsBetweenAllFormatsWithoutLoss) {
   EXPECT_EQ(sorted_digests(*before), sorted_digests(*after));
 }
 
+TEST(LocalTest, APlainDictSaysWhatItLeavesOut) {
+  const TestFolder folder;
+  const StringSource digits(
+      ReadFileBytes(std::string(BALLAST_SOURCE_DIR) + "/tests/golden/digits.pth"));
+  for (const Format format : {Format::kPyTorch, Format::kPyTorchLegacy}) {
+    ConvertOptions options = To(format);
+    std::string usual, plain;
+    StringSink usual_sink(&usual), plain_sink(&plain);
+    const auto kept = ConvertSource(digits, &usual_sink, options, Limits());
+    ASSERT_TRUE(kept.ok()) << kept.status();
+    EXPECT_THAT(kept->warnings, IsEmpty());
+    options.plain_dict = true;
+    const auto lost = ConvertSource(digits, &plain_sink, options, Limits());
+    ASSERT_TRUE(lost.ok()) << lost.status();
+    EXPECT_THAT(lost->warnings, ElementsAre(HasSubstr("_metadata")));
+    EXPECT_NE(usual, plain);
+    EXPECT_THAT(plain, ::testing::Not(HasSubstr("_metadata")));
+  }
+  ConvertOptions options = To(Format::kTorchSharp);
+  options.plain_dict = true;
+  std::string out;
+  StringSink sink(&out);
+  EXPECT_EQ(ConvertSource(digits, &sink, options, Limits()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST(LocalTest, AFailedConversionLeavesNoFile) {
   const TestFolder in, out;
   const std::string bad = in.Write("bad", SafetensorsFile({NoiseTensor("w", 99, 1)}) + "x");

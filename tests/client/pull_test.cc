@@ -49,7 +49,8 @@ std::string WithSameCrc(std::string bytes, size_t offset) {
 
 TEST_F(PullTest, WritesEveryFormatAndAllHoldTheSame) {
   const Digest want = client_->GetVersion("team/net")->digest;
-  for (const Format format : {Format::kSafetensors, Format::kTorchSharp, Format::kPyTorch}) {
+  for (const Format format :
+       {Format::kSafetensors, Format::kTorchSharp, Format::kPyTorch, Format::kPyTorchLegacy}) {
     PullOptions options;
     options.format = format;
     options.verify_sha256 = true;
@@ -60,6 +61,27 @@ TEST_F(PullTest, WritesEveryFormatAndAllHoldTheSame) {
     EXPECT_EQ(pulled->bytes, ReadFileBytes(path).size());
     EXPECT_EQ(client_->PushFile(path, "again", {})->digest, want);
   }
+}
+
+TEST_F(PullTest, APlainDictResumesAsOne) {
+  PullOptions options;
+  options.plain_dict = true;
+  const std::string whole = Pulled(client_.get(), options);
+  EXPECT_EQ(whole.substr(0, 4), "PK\3\4") << "safetensors was pushed, which has no dict";
+  EXPECT_THAT(whole, HasSubstr(std::string("\x80\x02}q\0", 5)));
+  for (const int at : {3, 5}) {
+    std::atomic<int> frames = 0;
+    const std::unique_ptr<Client> client = registry_.NewClient(
+        [&](const std::string& method) { return method == "Pull" && ++frames == at; });
+    EXPECT_TRUE(Pulled(client.get(), options) == whole) << at;
+  }
+  std::map<std::string, std::string> memory;
+  const auto pulled = client_->PullTensors(
+      "team/net", options, [&](const TensorSpec& spec) -> absl::StatusOr<absl::Span<char>> {
+        memory[spec.key].resize(CheckedTensorBytes(spec));
+        return absl::MakeSpan(memory[spec.key]);
+      });
+  EXPECT_TRUE(pulled.ok()) << pulled.status();
 }
 
 TEST_F(PullTest, ResumesWhereItWasCut) {

@@ -94,13 +94,14 @@ def strides_of(shape):
     return out
 
 
-def pth_pickle(entries):
+def pth_pickle(entries, legacy=False):
     """data.pkl of a dict of tensors, each with a storage of its own."""
     out = b"\x80\x02}("
     for index, (key, dtype, shape, raw) in enumerate(entries):
         count = len(raw) // WIDTHS[dtype]
         storage = (b"(" + _Op.text("storage") + f"ctorch\n{STORAGES[dtype]}\n".encode()
-                   + _Op.text(str(index)) + _Op.text("cpu") + _Op.integer(count) + b"tQ")
+                   + _Op.text(str(index)) + _Op.text("cpu") + _Op.integer(count)
+                   + (b"N" if legacy else b"") + b"tQ")
         out += (_Op.text(key) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage
                 + _Op.integer(0) + _Op.numbers(shape) + _Op.numbers(strides_of(shape))
                 + b"\x89ccollections\nOrderedDict\n)RtR")
@@ -116,6 +117,17 @@ def pth_from(data_pkl, records=(), version=b"3\n"):
             z.writestr(f"archive/data/{index}", raw)
         z.writestr("archive/version", version)
     return buffer.getvalue()
+
+
+def pth_legacy(entries):
+    """The stream of pickles from before 1.6; storages lie in the order of their sorted keys."""
+    keys = sorted(map(str, range(len(entries))))
+    out = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2)
+    out += pickle.dumps({"protocol_version": 1001, "little_endian": True}, 2)
+    out += pth_pickle(entries, legacy=True) + pickle.dumps(keys, 2)
+    for _, dtype, _, raw in (entries[int(key)] for key in keys):
+        out += struct.pack("<q", len(raw) // WIDTHS[dtype]) + raw
+    return out
 
 
 def pth(entries):

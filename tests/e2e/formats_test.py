@@ -5,7 +5,8 @@ import struct
 import containers
 import harness
 
-FORMATS = {"torchsharp": "dat", "pytorch": "pth", "safetensors": "safetensors"}
+FORMATS = {"torchsharp": "dat", "pytorch": "pth", "pytorch-legacy": "pth",
+           "safetensors": "safetensors"}
 
 
 def sample():
@@ -22,7 +23,7 @@ def sample():
 
 
 MAKERS = {"torchsharp": containers.dat, "pytorch": containers.pth,
-          "safetensors": containers.safetensors}
+          "pytorch-legacy": containers.pth_legacy, "safetensors": containers.safetensors}
 
 
 class FormatsTest(harness.TestCase):
@@ -110,7 +111,23 @@ class FormatsTest(harness.TestCase):
         self.push(self.make("pytorch"), "fmt/named")
         for name, extension in FORMATS.items():
             self.ok("pull", "fmt/named", "--format", name, cwd=self.folder)
-            self.assertTrue(os.path.exists(self.path("named." + extension)))
+            os.remove(self.path("named." + extension))
+
+    def test_a_plain_dict_gets_a_format_that_has_one(self):
+        for name in FORMATS:
+            self.push(self.make(name), "fmt/plain")
+            self.ok("pull", "fmt/plain", "--plain-dict", cwd=self.folder)
+            out = self.path("plain.pth")
+            want = name if name.startswith("pytorch") else "pytorch"
+            self.assertEqual(self.json("inspect", out)["format"], want)
+            local = self.path("local.pth")
+            self.ok("convert", self.make(name), local, "--to", want, "--plain-dict", "--local")
+            self.assertEqual(harness.read(local), harness.read(out))
+            os.remove(out)
+            os.remove(local)
+            for other in ("torchsharp", "safetensors"):
+                self.fails(harness.USAGE, "pull", "fmt/plain", "--plain-dict", "--format", other,
+                           says=("--plain-dict", other))
 
     def test_inspect_agrees_for_file_and_version_in_every_format(self):
         want = self.entries_of(self.make("safetensors"))

@@ -1,12 +1,16 @@
 """State dicts written by real PyTorch come back bit for bit."""
+import argparse
 import collections
+import pickle
+import zipfile
 
 import harness
 
 try:
+    import numpy
     import torch
 except ImportError:
-    harness.skip_all("no python3-torch")
+    harness.skip_all("no python3-torch or python3-numpy")
 
 DTYPES = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16,
           torch.float32, torch.float64, torch.complex64, torch.complex128, torch.bool,
@@ -175,16 +179,113 @@ class TorchTest(harness.TestCase):
         selected = self.load(self.pull("torch/checkpoint", "s.pth", "--select", "model"))
         self.assert_same(selected, module.state_dict(), ordered=False)
 
-    def test_a_legacy_file_is_read_or_refused_by_name(self):
-        state = random_state_dict(harness.rng("legacy"), dtypes=[torch.float32, torch.int64])
+    def test_what_is_no_tensor_is_said_and_kept_beside_the_version(self):
+        checkpoint = {"w": torch.ones(2), "epoch": 3, "betas": (0.9, 0.999), "best": float("inf"),
+                      "args": argparse.Namespace(lr=0.1, name="größe"), "rng": b"\0\1",
+                      "seed": 2 ** 70, "dtype": torch.float16, "size": torch.Size([2, 3]),
+                      "tags": {"a"}, "score": numpy.float64(0.5), "table": numpy.zeros((3, 4)),
+                      "device": torch.device("cuda", 1)}
+        path = self.save(checkpoint)
+        values = {"epoch": 3, "betas": [0.9, 0.999], "args": {"lr": 0.1, "name": "größe"},
+                  "seed": str(2 ** 70), "dtype": "torch.float16", "size": [2, 3], "tags": ["a"],
+                  "score": 0.5, "device": "cuda:1"}
+        texts = {"best": "inf", "rng": "b'\\x00\\x01'", "table": "array of float64 [3, 4]"}
+        for raw in ((), ("--raw",)):
+            pushed = self.push(path, "torch/leaves", *raw)
+            said = [w for w in pushed["warnings"] if "not tensors" in w]
+            self.assertEqual(len(said), 2, pushed["warnings"])
+            self.assertTrue(said[0].startswith("9 values that are not tensors are kept as JSON"), said)
+            self.assertIn("epoch (int)", said[0])
+            self.assertTrue(said[1].startswith("3 values that are not tensors are left out"), said)
+            self.assertIn("best (float)", said[1])
+            for document in (self.json("inspect", path), self.json("inspect", "torch/leaves"),
+                             self.json("show", "torch/leaves")):
+                leaves = {leaf["path"]: leaf for leaf in document["leaves"]}
+                self.assertEqual({k: v["value"] for k, v in leaves.items() if "value" in v}, values)
+                self.assertEqual({k: v["text"] for k, v in leaves.items() if "text" in v}, texts)
+            for command in ("inspect", "show"):
+                text = self.ok(command, "torch/leaves").decode()
+                self.assertIn("  epoch: int 3\n", text)
+                self.assertIn("  best: float inf\n", text)
+
+    def test_a_plain_safetensors_file_loses_nothing(self):
+        path = self.path("in.pth")
+        torch.save({"w": torch.ones(2)}, path)
+        self.push(path, "torch/safetensors")
+        out = self.pull("torch/safetensors", "plain.safetensors", "--format", "safetensors")
+        self.assertEqual(self.push(out, "torch/safetensors")["warnings"], [])
+        self.assertEqual(self.push(out, "torch/safetensors", "--raw")["warnings"], [])
+
+    def test_state_dicts_that_python_pickled_are_read(self):
+        state = random_state_dict(harness.rng("pickled"))
+        path = self.path("state.pkl")
+        for protocol in (3, 4, 5):
+            with open(path, "wb") as f:
+                pickle.dump(state, f, protocol)
+            self.push(path, "torch/pickled")
+            self.assert_same(self.load(self.pull("torch/pickled", "out.pth", "--force",
+                                                 "--format", "pytorch")), state)
+        with open(path, "wb") as f:
+            pickle.dump(state, f, 2)
+        self.fails(harness.FAILURE, "push", path, "torch/pickled",
+                   says=("bytes are pickled as text", "torch.save"))
+
+    def test_tensors_that_are_not_dense_are_refused_with_advice(self):
+        dense = torch.eye(3)
+        for tensor, advice in [
+                (torch.quantize_per_tensor(dense, 0.5, 3, torch.qint8), "t.dequantize()"),
+                (torch.quantize_per_channel(dense, torch.ones(3), torch.zeros(3), 0, torch.quint8),
+                 "t.int_repr()"),
+                (dense.to_sparse(), "sparse: torch.sparse_coo), want a plain dense tensor; "
+                 "save t.to_dense()"),
+                (dense.to_sparse_csr(), "t.to_dense()"), (dense.to("meta"), "without data")]:
+            path = self.save({"some.key": tensor})
+            for command in (["push", path, "torch/refused"], ["inspect", path]):
+                self.fails(harness.FAILURE, *command, says=('"some.key"', advice))
+
+    def test_the_stream_from_before_1_6_comes_and_goes(self):
+        state = random_state_dict(harness.rng("legacy"))
         path = self.path("legacy.pth")
         torch.save(state, path, _use_new_zipfile_serialization=False)
-        done = self.cli("push", path, "torch/legacy", "--json")
-        if done.returncode == harness.OK:
-            self.assert_same(self.load(self.pull("torch/legacy", "out.pth", "--format", "pytorch")),
-                             state)
-        else:
-            self.fails(harness.FAILURE, "push", path, "torch/legacy", says="legacy")
+        self.push(path, "torch/legacy")
+        for reference, *options in [("torch/legacy",), ("torch/legacy", "--format", "pytorch"),
+                                    ("torch/legacy", "--plain-dict")]:
+            out = self.pull(reference, "out.pth", "--force", *options)
+            with open(out, "rb") as f:
+                self.assertEqual(f.read(2), b"PK" if "pytorch" in options else b"\x80\x02")
+            back = self.load(out)
+            self.assertIs(type(back), dict if "--plain-dict" in options else collections.OrderedDict)
+            self.assert_same(back, state)
+            self.assertEqual(back["encoder.weight"].data_ptr(), back["decoder.weight"].data_ptr())
+
+    def test_legacy_keeps_metadata(self):
+        state = torch.nn.BatchNorm1d(4).state_dict()
+        self.push(self.save(state), "torch/legacy-metadata")
+        back = self.load(self.pull("torch/legacy-metadata", "l.pth", "--format", "pytorch-legacy"))
+        self.assertEqual(back._metadata, state._metadata)
+
+    def test_plain_dicts_are_pickled_as_torch_does(self):
+        for count in (1, 2, 1000, 1001):
+            state = {f"key {i}": torch.tensor([i], dtype=torch.int16) for i in range(count)}
+            path, out = self.save(state), self.path("out.pth")
+            self.ok("convert", path, out, "--to", "pytorch", "--plain-dict", "--local", "--force")
+            pickles = []
+            for file, name in ((path, "in"), (out, "archive")):
+                with zipfile.ZipFile(file) as archive:
+                    pickles.append(archive.read(name + "/data.pkl"))
+            self.assertEqual(pickles[0], pickles[1], count)
+
+    def test_a_plain_dict_warns_of_metadata_only_where_there_is_some(self):
+        module = torch.nn.Linear(2, 2)
+        for state, warned in ((module.state_dict(), True), (dict(module.state_dict()), False)):
+            path = self.save(state)
+            self.push(path, "torch/plain")
+            pulled = self.json("pull", "torch/plain", "--plain-dict", "-o", self.path("p"), "--force")
+            converted = self.json("convert", path, self.path("c"), "--to", "pytorch", "--force",
+                                  "--plain-dict")
+            for done in (pulled, converted):
+                self.assertEqual(any("_metadata" in w for w in done["warnings"]), warned, done)
+            self.assertIs(type(self.load(self.path("p"))), dict)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 #ifndef BALLAST_TESTS_FORMATS_FORMATS_TESTING_H_
 #define BALLAST_TESTS_FORMATS_FORMATS_TESTING_H_
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -108,6 +109,31 @@ class MemorySource : public TensorSource {
 
  private:
   const std::vector<Tensor>* tensors_;  // Must outlive this.
+};
+
+// A laid-out file whose tensors are zeros, of any size.
+class ZerosFile : public ByteSource {
+ public:
+  explicit ZerosFile(const FileLayout* layout) : layout_(layout) {}
+  uint64_t size_bytes() const override { return layout_->size_bytes; }
+  absl::Status ReadAt(uint64_t offset, absl::Span<char> out) const override {
+    uint64_t begin = 0;
+    std::fill(out.begin(), out.end(), '\0');
+    for (const Extent& extent : layout_->extents) {
+      const uint64_t end = begin + extent.size_bytes;
+      const uint64_t from = std::max(begin, offset);
+      const uint64_t to = std::min(end, offset + out.size());
+      if (extent.kind == Extent::Kind::kLiteral && from < to) {
+        layout_->literals.copy(out.data() + (from - offset), to - from,
+                               extent.offset + (from - begin));
+      }
+      begin = end;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const FileLayout* layout_;  // Must outlive this.
 };
 
 inline LayoutInput InputOf(const std::vector<Tensor>& tensors) {

@@ -104,7 +104,8 @@ TEST(Layout, IsTheSameEveryTimeAndItsDigestTellsDifferences) {
   std::vector<Digest> digests;
   for (const Tensor& tensor : tensors) digests.push_back(Sha256Of(tensor.bytes));
   std::vector<Digest> seen;
-  for (const Format format : {Format::kTorchSharp, Format::kSafetensors, Format::kTensors}) {
+  for (const Format format : {Format::kTorchSharp, Format::kSafetensors, Format::kPyTorch,
+                              Format::kPyTorchLegacy, Format::kTensors}) {
     const FileLayout a = *LayOut(format, InputOf(tensors), Limits());
     const FileLayout b = *LayOut(format, InputOf(tensors), Limits());
     EXPECT_EQ(a.literals, b.literals);
@@ -167,6 +168,19 @@ TEST(Layout, RefusesFormatsThatAreNotWritten) {
       EXPECT_TRUE(FailsWith(layout.status(), Reason::kUnsupported, FormatName(format)));
       EXPECT_FALSE(FormatHasDType(format, DType::kFloat32));
     }
+  }
+}
+
+TEST(Layout, RefusesAPlainDictWhereThereIsNone) {
+  LayoutInput input;
+  input.plain_dict = true;
+  for (const Format format : AllFormats()) {
+    const auto layout = LayOut(format, input, Limits());
+    EXPECT_EQ(layout.ok(), HasPlainDict(format)) << FormatName(format);
+    if (!CanWrite(format) || layout.ok()) continue;
+    EXPECT_EQ(layout.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(FailsWith(layout.status(), Reason::kMalformed,
+                          absl::StrCat("a plain dict was asked for, which ", FormatName(format))));
   }
 }
 

@@ -381,7 +381,7 @@ TEST(Safetensors, TiesAndModuleMetadataComeBack) {
   EXPECT_EQ(dict->entries[dict->ties[0][0]].spec.key, "a\"");
   EXPECT_EQ(dict->entries[dict->ties[0][1]].spec.key, "z");
   EXPECT_TRUE(dict->warnings.empty());
-  EXPECT_EQ(dict->leaves.size(), 1u);  // format
+  EXPECT_TRUE(dict->leaves.empty());
   SourceStream stream(&source);
   const auto reader = OpenForwardReader(Format::kSafetensors, &stream, Limits());
   EXPECT_EQ((*reader)->facts().ties.size(), 1u);
@@ -428,12 +428,27 @@ TEST(Safetensors, KeepsOtherMetadataAsLeaves) {
   const auto dict = ReadStateDict(source, Format::kUnknown, Limits());
   ASSERT_TRUE(dict.ok()) << dict.status();
   EXPECT_EQ(dict->writer, "safetensors.torch");
-  ASSERT_EQ(dict->leaves.size(), 2u);
-  EXPECT_EQ(dict->leaves[1].path, "__metadata__.ss");
-  EXPECT_EQ(dict->leaves[1].json, "\"a\\\"b\"");
+  ASSERT_EQ(dict->leaves.size(), 1u) << "the format is no loss: it is the writer";
+  EXPECT_EQ(dict->leaves[0].path, "__metadata__.ss");
+  EXPECT_EQ(dict->leaves[0].json, "\"a\\\"b\"");
   EXPECT_EQ(dict->metadata_json, "");
   ASSERT_EQ(dict->warnings.size(), 1u);
   EXPECT_NE(dict->warnings[0].find("ballast.metadata"), std::string::npos);
+}
+
+TEST(Safetensors, AnUnknownFormatIsALeafAndALongOneIsCut) {
+  StringSource unknown(Safetensors(R"({"__metadata__":{"format":"xyz"}})"));
+  const auto dict = ReadStateDict(unknown, Format::kUnknown, Limits());
+  ASSERT_TRUE(dict.ok()) << dict.status();
+  ASSERT_EQ(dict->leaves.size(), 1u);
+  EXPECT_EQ(dict->leaves[0].json, "\"xyz\"");
+  StringSource big(Safetensors(
+      absl::StrCat("{\"__metadata__\":{\"note\":\"", std::string(70'000, 'x'), "\"}}")));
+  const auto cut = ReadStateDict(big, Format::kUnknown, Limits());
+  ASSERT_TRUE(cut.ok()) << cut.status();
+  ASSERT_EQ(cut->leaves.size(), 1u);
+  EXPECT_EQ(cut->leaves[0].json, "");
+  EXPECT_EQ(cut->leaves[0].text, std::string(160, 'x') + "… (70000 bytes)");
 }
 
 TEST(Safetensors, BoundsTheLeavesItKeeps) {

@@ -45,6 +45,31 @@ TEST(LeavesJson, IsJson) {
   EXPECT_FALSE(json[1].contains("value"));
 }
 
+TEST(LeavesJson, TellsWhatAPersonReadsWhereThereIsNoValue) {
+  const auto json =
+      nlohmann::json::parse(LeavesJson({{"best", "float", "", "nan"}, {"n", "int", "1", ""}}));
+  EXPECT_EQ(json[0]["text"], "nan");
+  EXPECT_FALSE(json[0].contains("value"));
+  EXPECT_FALSE(json[1].contains("text"));
+}
+
+TEST(LeafWarnings, NameTheFirstOfWhatIsKeptAndOfWhatIsNot) {
+  EXPECT_TRUE(LeafWarnings({}).empty());
+  EXPECT_EQ(LeafWarnings({{"epoch", "int", "3"}}),
+            (std::vector<std::string>{"1 value that is not a tensor is kept as JSON beside the "
+                                      "version and left out of what is pulled: epoch (int)"}));
+  std::vector<SourceLeaf> leaves(7, {"a.b", "float", "1.0"});
+  leaves.push_back({std::string(500, 'x'), "bytes", "", "b''"});
+  const std::vector<std::string> warnings = LeafWarnings(leaves);
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_EQ(warnings[0],
+            "7 values that are not tensors are kept as JSON beside the version and left out of "
+            "what is pulled: a.b (float), a.b (float), a.b (float), a.b (float), a.b (float) and 2 "
+            "more");
+  EXPECT_EQ(warnings[1], "1 value that is not a tensor is left out, without JSON form: " +
+                             std::string(100, 'x') + " (bytes)");
+}
+
 TEST(KeepEntries, StoragesTiesAndLeavesFollow) {
   SourceStateDict dict;
   for (const char* name : {"s0", "s1", "s2"}) dict.storages.emplace_back().name = name;

@@ -15,8 +15,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
-const Format kFileFormats[] = {Format::kTorchSharp, Format::kPyTorch, Format::kSafetensors};
+const Format kFileFormats[] = {Format::kTorchSharp, Format::kPyTorch, Format::kPyTorchLegacy,
+                               Format::kSafetensors};
 
 // The messages of a call that takes a file along: header, data, end.
 template <typename Request>
@@ -100,6 +102,27 @@ TEST(Convert, AppliesItsRules) {
     ASSERT_EQ(read->size(), 1u);
     EXPECT_EQ((*read)[0].spec.key, "weight");
   }
+}
+
+TEST(Convert, MakesPlainDictsAndSaysWhatIsLost) {
+  TestServer server;
+  LayoutInput input = InputOf(SmallModel());
+  input.metadata_json = R"({"":{"version":1}})";
+  const auto file = WriteAll(Format::kPyTorch, SmallModel(), input);
+  ASSERT_THAT(file, IsOk());
+  for (const char* to : {"pytorch", "pytorch-legacy"}) {
+    v1::ConvertRequest request = ConvertHeader("", to);
+    request.mutable_header()->set_plain_dict(true);
+    const Converted out = Convert(server, request, *file);
+    ASSERT_THAT(out.status, IsOk());
+    EXPECT_THAT(out.header.warnings(), ElementsAre(HasSubstr("_metadata")));
+    EXPECT_THAT(out.bytes, Not(HasSubstr("_metadata")));
+    EXPECT_EQ(BytesByKey(*ReadAll(out.bytes)), BytesByKey(SmallModel()));
+  }
+  v1::ConvertRequest request = ConvertHeader("", "safetensors");
+  request.mutable_header()->set_plain_dict(true);
+  EXPECT_THAT(Convert(server, request, *file).status,
+              IsError(kInvalid, "convert: a plain dict was asked for, which safetensors"));
 }
 
 TEST(Convert, SaysWhatIsWrong) {

@@ -12,8 +12,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
-const Format kFileFormats[] = {Format::kTorchSharp, Format::kPyTorch, Format::kSafetensors};
+const Format kFileFormats[] = {Format::kTorchSharp, Format::kPyTorch, Format::kPyTorchLegacy,
+                               Format::kSafetensors};
 
 std::string Concatenated(const std::vector<Tensor>& tensors) {
   std::string out;
@@ -94,7 +96,7 @@ TEST_P(PullOnEveryEngine, AMissingBlockIsDataLossAndNamesTheKey) {
 TEST(Pull, EveryOffsetAndLengthEqualsThatPartOfTheWhole) {
   TestServer server;
   MustPush(server, "m", SmallModel());
-  for (const char* format : {"torchsharp", "pytorch", "safetensors", "tensors"}) {
+  for (const char* format : {"torchsharp", "pytorch", "pytorch-legacy", "safetensors", "tensors"}) {
     v1::PullRequest request = RequestOf("m", format);
     const PullAnswer whole = PullVersion(server, request);
     ASSERT_THAT(whole.status, IsOk());
@@ -219,7 +221,7 @@ TEST(Pull, NamesWhatTheFormatLacks) {
   std::vector<Tensor> tensors = SmallModel();
   tensors.push_back(MakeTensor("quantised", DType::kQint8, {3}));
   MustPush(server, "m", tensors);
-  for (const char* format : {"torchsharp", "pytorch", "safetensors"}) {
+  for (const char* format : {"torchsharp", "pytorch", "pytorch-legacy", "safetensors"}) {
     const PullAnswer answer = PullVersion(server, RequestOf("m", format));
     if (FormatHasDType(*FormatFromName(format), DType::kQint8)) {
       EXPECT_THAT(answer.status, IsOk());
@@ -230,6 +232,47 @@ TEST(Pull, NamesWhatTheFormatLacks) {
     EXPECT_THAT(answer.status.message(), HasSubstr("m:1: "));
   }
   EXPECT_THAT(PullVersion(server, RequestOf("m", "tensors")).status, IsOk());
+}
+
+TEST(Pull, APlainDictHasNoOrderedDictAndSaysWhatItLeavesOut) {
+  TestServer server;
+  ManifestPush push("m", SmallModel());
+  push.manifest.metadata_json = R"({"":{"version":1}})";
+  ASSERT_THAT(push.Run(server).status, IsOk());
+  for (const char* format : {"pytorch", "pytorch-legacy"}) {
+    v1::PullRequest request = RequestOf("m", format);
+    const PullAnswer usual = PullVersion(server, request);
+    EXPECT_THAT(usual.header.warnings(), IsEmpty());
+    EXPECT_THAT(usual.bytes, HasSubstr("_metadata"));
+    request.set_plain_dict(true);
+    const PullAnswer plain = PullVersion(server, request);
+    ASSERT_THAT(plain.status, IsOk());
+    EXPECT_EQ(plain.header.format(), format);
+    EXPECT_THAT(plain.header.warnings(), ElementsAre(HasSubstr("_metadata")));
+    EXPECT_THAT(plain.bytes, Not(HasSubstr("_metadata")));
+    EXPECT_NE(plain.header.layout_digest(), usual.header.layout_digest());
+    EXPECT_EQ(BytesByKey(*ReadAll(plain.bytes)), BytesByKey(SmallModel()));
+    EXPECT_EQ(PullVersion(server, request).bytes, plain.bytes);
+  }
+}
+
+TEST(Pull, APlainDictIsRefusedWhereThereIsNoneAndChoosesAFormatThatHasOne) {
+  TestServer server;
+  for (const Format pushed : kFileFormats) {
+    ManifestPush push("m", SmallModel());
+    push.manifest.format = pushed;
+    ASSERT_THAT(push.Run(server).status, IsOk());
+    v1::PullRequest request = RequestOf("m");
+    request.set_plain_dict(true);
+    const PullAnswer answer = PullVersion(server, request);
+    ASSERT_THAT(answer.status, IsOk());
+    EXPECT_EQ(answer.header.format(), FormatName(HasPlainDict(pushed) ? pushed : Format::kPyTorch));
+    for (const char* format : {"torchsharp", "safetensors", "tensors"}) {
+      request.set_format(format);
+      EXPECT_THAT(PullVersion(server, request).status,
+                  Fails(kInvalid, Reason::kMalformed, "a plain dict was asked for, which"));
+    }
+  }
 }
 
 TEST(Pull, TheDefaultIsTheFormatOfThePushIfItCanBeWritten) {
@@ -246,6 +289,9 @@ TEST(Pull, TheDefaultIsTheFormatOfThePushIfItCanBeWritten) {
       {Format::kUnknown, DType::kFloat32, "safetensors"},
       {Format::kTorchSharp, DType::kFloat8E5m2, "safetensors"},
       {Format::kPyTorch, DType::kFloat8E5m2, "pytorch"},
+      {Format::kPyTorchLegacy, DType::kFloat32, "pytorch-legacy"},
+      {Format::kPyTorchLegacy, DType::kFloat8E5m2, "safetensors"},
+      {Format::kPyTorchTar, DType::kFloat32, "safetensors"},
   };
   for (const auto& row : kRows) {
     TestServer server;

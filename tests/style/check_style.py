@@ -41,7 +41,7 @@ LIBRARIES = [
     (re.compile(r"^(grpc|grpcpp|grpc\+\+)/"), ("proto", "server", "client")),
     (re.compile(r"^google/protobuf/"), ("proto", "server", "client", "tests")),
     (re.compile(r"^ballast/v1/.*\.pb\.h$"), ("proto", "server", "client", "tests")),
-    (re.compile(r"^(torch|ATen|c10)/"), ("client",)),
+    (re.compile(r"^(torch|ATen|c10)/"), ("client", "tests")),
     (re.compile(r"^(sys/socket|netinet/.*|arpa/inet|netdb)\.h$"), ("server", "client")),
 ]
 TOP_LEVEL = {

@@ -126,7 +126,10 @@ struct PullOptions {
   Format format = Format::kUnknown;  // unknown: as pushed if it can be written, else safetensors
   KeyRuleOptions rules;
   bool with_optimizer = false;  // also entries that are not weights
-  bool overwrite = false;       // an existing file
+  // The pickle in the .pth is a plain dict, which LibTorch's torch::pickle_load reads. With
+  // `format` unknown, pytorch-legacy if that was pushed, else pytorch.
+  bool plain_dict = false;
+  bool overwrite = false;  // an existing file
   // Reads the file back before it gets its name and compares SHA-256 digests.
   bool verify_sha256 = false;
   SchemaChoice schema;  // checked before any payload moves
@@ -150,6 +153,7 @@ struct ConvertOptions {
   Format from = Format::kUnknown;  // unknown: by content
   Format to = Format::kUnknown;    // required
   KeyRuleOptions rules;
+  bool plain_dict = false;  // as in PullOptions
   bool overwrite = false;
   CallControl control;
 };
@@ -260,7 +264,7 @@ class Client {
   absl::StatusOr<PullResult> PullToSink(const std::string& reference, ByteSink* sink,
                                         const PullOptions& options);
   // Into the caller's memory, tensor by tensor in the version's order; `format`,
-  // `overwrite` and `verify_sha256` are not used.
+  // `plain_dict`, `overwrite` and `verify_sha256` are not used.
   absl::StatusOr<PullResult> PullTensors(const std::string& reference, const PullOptions& options,
                                          const TensorAllocator& allocate);
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -12,6 +13,7 @@
 #include "storage/base/digest.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
+#include "storage/formats/inspect.h"
 #include "storage/formats/pickle_machine.h"
 #include "storage/formats/pytorch_reader.h"
 #include "tests/formats/formats_testing.h"
@@ -185,6 +187,47 @@ TEST_F(PyTorchCorpus, TellsParametersViewsAndTies) {
       EXPECT_EQ(!dict->entries[i].strides.empty(), want.contains("stride")) << path;
     }
   }
+}
+
+// The items of `list` by `name`.
+std::map<std::string, Manifest> ByName(const Manifest& list, const char* name) {
+  std::map<std::string, Manifest> out;
+  for (const Manifest& item : list) out[item[name].get<std::string>()] = item;
+  return out;
+}
+
+TEST_F(PyTorchCorpus, InspectTellsViewsAndWhatIsNoTensor) {
+  int views = 0, leaves = 0;
+  for (const auto& [path, manifest] : PyTorchManifests()) {
+    if (manifest["expect"] != "load" || manifest["kind"] == "torchscript") continue;
+    auto file = OpenFile(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto dict = ReadStateDict(**file, Format::kUnknown, Limits());
+    ASSERT_TRUE(dict.ok()) << path << ": " << dict.status();
+    const Manifest document = Manifest::parse(*InspectJson(*dict, nullptr));
+    EXPECT_NE(document["writer"], "") << path;
+    EXPECT_EQ(document["container"]["file_bytes"], (*file)->size_bytes());
+    EXPECT_LE(document["storages"]["used_bytes"], document["storages"]["stored_bytes"]) << path;
+    const auto told = ByName(document["views"], "key");
+    for (const Manifest& entry : manifest["entries"]) {
+      const bool is_view = entry.contains("storage_nbytes") || entry.contains("stride");
+      if (!is_view || entry["nbytes"] == 0) continue;
+      ++views;
+      ASSERT_TRUE(told.contains(entry["key"])) << path << entry["key"];
+      const Manifest& view = told.at(entry["key"]);
+      EXPECT_EQ(view["used_bytes"], entry["nbytes"]);
+      EXPECT_EQ(view["storage_bytes"], entry.value("storage_nbytes", entry["nbytes"]));
+    }
+    const auto found = ByName(document["leaves"], "path");
+    for (const Manifest& value : manifest.value("nontensor_top", Manifest::array())) {
+      if (!value.contains("value")) continue;
+      ++leaves;
+      ASSERT_TRUE(found.contains(value["key"])) << path << value["key"];
+      EXPECT_EQ(found.at(value["key"]).value("value", Manifest("none")), value["value"]) << path;
+    }
+  }
+  EXPECT_GE(views, 20);
+  EXPECT_GE(leaves, 20);
 }
 
 }  // namespace

@@ -4,8 +4,11 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "storage/base/utf8.h"
 #include "storage/formats/pickle_json.h"
 #include "storage/formats/pickle_machine.h"
+#include "storage/formats/pickle_plain.h"
+#include "storage/formats/pickle_repr.h"
 #include "storage/formats/pickle_text.h"
 #include "tests/formats/formats_testing.h"
 #include "tests/formats/pytorch/pickle_testing.h"
@@ -21,8 +24,38 @@ absl::Status StatusOf(const std::string& pickle, const Limits& limits = Limits()
 std::string Json(const std::string& pickle) {
   const auto result = RunPickle(pickle, Limits());
   if (!result.ok()) return std::string(result.status().message());
-  return PickleJson(result->graph, result->graph.root(), 1 << 20).value_or("-");
+  return PickleJson(result->graph, result->graph.root(), JsonForms::kPlain, 1 << 20)
+      .json.value_or("-");
 }
+
+// "type value", with the descriptive JSON, or what a person reads if there is none.
+std::string Described(const std::string& object, size_t bytes_max = 200) {
+  const auto result = RunPickle(Pickled(object), Limits());
+  if (!result.ok()) return std::string(result.status().message());
+  const PickleGraph& graph = result->graph;
+  const PickledJson json = PickleJson(graph, graph.root(), JsonForms::kDescriptive, 1 << 20);
+  return absl::StrCat(
+      PickledTypeName(graph, graph.root()), " ",
+      json.json ? *json.json : absl::StrCat("| ", PickleRepr(graph, graph.root(), bytes_max)));
+}
+
+// numpy.dtype(code) with its byte order.
+std::string NumpyDTypeOf(const std::string& code, const std::string& order = "<") {
+  return CallOf(Glob("numpy", "dtype"), {Str(code), "\x89", "\x88"}) +
+         TupleOf({Num(3), Str(order), "N", "N", "N", "J\xff\xff\xff\xff", "J\xff\xff\xff\xff",
+                  Num(0)}) +
+         "b";
+}
+
+std::string BytesOf(const std::string& bytes) {
+  return absl::StrCat("C", std::string(1, static_cast<char>(bytes.size())), bytes);
+}
+
+std::string NumpyScalarOf(const std::string& dtype, const std::string& bytes) {
+  return CallOf(Glob("numpy.core.multiarray", "scalar"), {dtype, bytes});
+}
+
+std::string FloatOf(const std::string& big_endian_hex) { return "G" + Hex(big_endian_hex); }
 
 TEST(PickleMachine, MakesPlainValues) {
   const std::vector<std::pair<std::string, std::string>> table = {
@@ -104,6 +137,107 @@ TEST(PickleMachine, MakesPlainValues) {
   };
   for (const auto& [object, want] : table) {
     EXPECT_THAT(Json(Pickled(object)), ::testing::HasSubstr(want)) << Printable(object);
+  }
+}
+
+TEST(PickledPlain, SaysWhatJsonHasAndWhatAPersonReads) {
+  const std::string nan = FloatOf("7ff8000000000000");
+  const std::string tenth = FloatOf("3fb999999999999a");
+  const std::string state = DictOf({Str("lr"), tenth, Str("steps"), ListOf({Num(1), Num(2)})});
+  const auto instance = [](const std::string& module, const std::string& name) {
+    return Glob(module, name) + ")\x81";
+  };
+  const std::vector<std::pair<std::string, std::string>> table = {
+      // numbers that JSON has not, or not as such
+      {nan, "float | nan"},
+      {FloatOf("fff0000000000000"), "float | -inf"},
+      {tenth, "float 0.1"},
+      {std::string("\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x80\x00", 11),
+       "int \"9223372036854775808\""},
+      {std::string("\x8a\x09\xff\xff\xff\xff\xff\xff\xff\x7f\xff", 11),
+       "int \"-9223372036854775809\""},
+      {"\x8a\x10" + Hex("000000000000000000000000000000ff"),
+       "int \"-1329227995784915872903807060280344576\""},
+      {"L123456789012345678901234567890L\n", "int \"123456789012345678901234567890\""},
+      {"I-99999999999999999999\n", "int \"-99999999999999999999\""},
+      {absl::StrCat("\x8a\xff", std::string(254, '\xff'), "\x7f"), "int | a very long int"},
+      {CallOf(Glob("builtins", "complex"), {tenth, nan}), "complex | complex(0.1, nan)"},
+      // text and bytes
+      {Str("\xed\xa0\x80"), "str | '\\xed\\xa0\\x80'"},
+      {BytesOf(std::string("h\0i", 3)), "bytes | b'h\\x00i'"},
+      {"C\x50" + std::string(80, 'a'), "bytes | b'" + std::string(64, 'a') + "…' (80 bytes)"},
+      {CallOf(Glob("_codecs", "encode"), {Str("\xc3\xbf"), Str("latin1")}), "bytes | b'\\xff'"},
+      {CallOf(Glob("__builtin__", "bytes"), {}), "bytes | b''"},
+      {CallOf(Glob("builtins", "bytearray"), {BytesOf("x")}), "bytearray | b'x'"},
+      {CallOf(Glob("builtins", "bytearray"), {Str("x"), Str("latin-1")}), "bytearray | b'x'"},
+      // containers
+      {ListOf({Num(1), nan}), "list | [1, nan]"},
+      {TupleOf({Num(1), nan, Str("x"), "N", "\x88"}), "tuple | (1, nan, 'x', None, True)"},
+      {DictOf({Num(1), nan}), "dict | {1: nan}"},
+      {"\x8f(" + Num(1) + Num(2) + "\x90", "set [1,2]"},
+      {CallOf(Glob("builtins", "set"), {ListOf({Num(1)})}), "set [1]"},
+      {CallOf(Glob("builtins", "frozenset"), {ListOf({nan})}), "frozenset | frozenset([nan])"},
+      {ListOf({ListOf({ListOf({ListOf({ListOf({nan})})})})}), "list | [[[[[…]]]]]"},
+      // torch's
+      {Glob("torch", "float32"), "torch.dtype \"torch.float32\""},
+      {Glob("my.code", "Loss"), "type \"my.code.Loss\""},
+      {CallOf(Glob("torch", "Size"), {TupleOf({Num(2), Num(3)})}), "torch.Size [2,3]"},
+      {CallOf(Glob("torch", "device"), {Str("cuda"), Num(1)}), "torch.device \"cuda:1\""},
+      {CallOf(Glob("torch", "device"), {Str("cpu")}), "torch.device \"cpu\""},
+      // numpy's
+      {NumpyScalarOf(NumpyDTypeOf("f8"), BytesOf(Hex("9a9999999999b93f"))), "numpy.float64 0.1"},
+      {NumpyScalarOf(NumpyDTypeOf("f8", ">"), BytesOf(Hex("3fb999999999999a"))),
+       "numpy.float64 0.1"},
+      {NumpyScalarOf(NumpyDTypeOf("f8"), "U\x08" + Hex("9a9999999999b93f")), "numpy.float64 0.1"},
+      {NumpyScalarOf(NumpyDTypeOf("f4"), BytesOf(Hex("cdcccc3d"))), "numpy.float32 0.1"},
+      {NumpyScalarOf(NumpyDTypeOf("f2"), BytesOf(Hex("003e"))), "numpy.float16 1.5"},
+      {NumpyScalarOf(NumpyDTypeOf("f2"), BytesOf(Hex("0100"))),
+       "numpy.float16 5.960464477539063e-08"},
+      {NumpyScalarOf(NumpyDTypeOf("f2"), BytesOf(Hex("00fc"))), "numpy.float16 | -inf"},
+      {NumpyScalarOf(NumpyDTypeOf("f8"), BytesOf(Hex("000000000000f87f"))), "numpy.float64 | nan"},
+      {NumpyScalarOf(NumpyDTypeOf("i8"), BytesOf(Hex("feffffffffffffff"))), "numpy.int64 -2"},
+      {NumpyScalarOf(NumpyDTypeOf("i1"), BytesOf(Hex("80"))), "numpy.int8 -128"},
+      {NumpyScalarOf(NumpyDTypeOf("u8"), BytesOf(Hex("ffffffffffffffff"))),
+       "numpy.uint64 18446744073709551615"},
+      {NumpyScalarOf(NumpyDTypeOf("b1"), BytesOf(Hex("01"))), "numpy.bool_ true"},
+      {NumpyScalarOf(NumpyDTypeOf("f8"), BytesOf("short")),
+       "numpy.core.multiarray.scalar | numpy.core.multiarray.scalar(numpy.dtype("},
+      {CallOf(Glob("numpy.core.multiarray", "_reconstruct"),
+              {Glob("numpy", "ndarray"), TupleOf({Num(0)}), BytesOf("b")}) +
+           TupleOf({Num(1), TupleOf({Num(3), Num(4)}), NumpyDTypeOf("f8"), "\x89", BytesOf("")}) +
+           "b",
+       "numpy.ndarray | array of float64 [3, 4]"},
+      // objects that are their attributes
+      {instance("argparse", "Namespace") + state + "b",
+       "argparse.Namespace {\"lr\":0.1,\"steps\":[1,2]}"},
+      {instance("my.code", "Config") + DictOf({Str("best"), nan}) + "b",
+       "my.code.Config | my.code.Config(best=nan)"},
+      {instance("my.code", "Empty"), "my.code.Empty | my.code.Empty()"},
+      {CallOf(Glob("pathlib", "PosixPath"), {Str("/"), Str("home"), Str("me")}),
+       "pathlib.PosixPath \"/home/me\""},
+      {CallOf(Glob("decimal", "Decimal"), {Str("1.5")}),
+       "decimal.Decimal | decimal.Decimal('1.5')"},
+  };
+  for (const auto& [object, want] : table) {
+    EXPECT_THAT(Described(object), ::testing::StartsWith(want)) << Printable(object);
+  }
+}
+
+TEST(PickledPlain, IsShortWhateverItDescribes) {
+  const std::string nan = FloatOf("7ff8000000000000");
+  std::string nested = "N";
+  for (int i = 0; i < 1000; ++i) nested = ListOf({nested, nan});
+  for (const std::string& object :
+       {nested, Str(std::string(100'000, 'x')), Str(std::string(100'000, '\xff')),
+        ListOf(std::vector<std::string>(10'000, nan)),
+        DictOf(std::vector<std::string>(10'000, Str("größe")))}) {
+    const auto result = RunPickle(Pickled(object), Limits());
+    ASSERT_TRUE(result.ok()) << result.status();
+    for (const size_t bytes_max : {0, 1, 2, 50, 200}) {
+      const std::string text = PickleRepr(result->graph, result->graph.root(), bytes_max);
+      EXPECT_LE(text.size(), bytes_max + std::string("…").size());
+      EXPECT_TRUE(IsUtf8(text)) << text;
+    }
   }
 }
 

@@ -14,6 +14,7 @@ namespace {
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 absl::StatusOr<SourceStateDict> ReadZip(const std::string& file, const Limits& limits = Limits()) {
   StringSource source(file);
@@ -33,7 +34,10 @@ std::vector<std::string> Keys(const absl::StatusOr<SourceStateDict>& dict) {
   return out;
 }
 
-std::string Leaf(const SourceLeaf& leaf) { return leaf.path + ":" + leaf.type + "=" + leaf.json; }
+std::string Leaf(const SourceLeaf& leaf) {
+  return absl::StrCat(leaf.path, ":", leaf.type, "=", leaf.json,
+                      leaf.text.empty() ? "" : "| " + leaf.text);
+}
 
 // A class of ours, with BUILD state.
 std::string Instance(const std::string& name, const std::string& state) {
@@ -107,9 +111,36 @@ TEST(PyTorchReader, ReportsLeaves) {
   std::vector<std::string> leaves;
   for (const SourceLeaf& leaf : dict->leaves) leaves.push_back(Leaf(leaf));
   EXPECT_THAT(leaves, ElementsAre("epoch:int=3", "lr:float=1.5", "none:NoneType=null",
-                                  "name:str=\"x\\\"y\"", "nested.0:int=1", "nested.1:bool=true",
-                                  "empty:dict={}",
-                                  "args:my.code.Namespace=", "dtype:type=\"torch.float32\""));
+                                  "name:str=\"x\\\"y\"", "nested:list=[1,true]", "empty:dict={}",
+                                  HasSubstr("args:my.code.Namespace=| my.code.Namespace(t=torch"),
+                                  "dtype:torch.dtype=\"torch.float32\""));
+}
+
+TEST(PyTorchReader, WalksListsThatAreNoJson) {
+  const std::string nan("G\x7f\xf8\0\0\0\0\0\0", 9);
+  const std::string text = Str(std::string(40'000, 'a'));
+  const auto dict = ReadObject(
+      DictOf({Str("w"), Floats(), Str("plain"), TupleOf({Num(1), "N", Str("x")}), Str("mixed"),
+              ListOf({Num(1), nan}), Str("deep"), ListOf({ListOf({Num(1)}), Num(2)}), Str("long"),
+              ListOf({text, text}), Str("tensors"), ListOf({Num(1), Floats()})}));
+  ASSERT_TRUE(dict.ok()) << dict.status();
+  std::vector<std::string> leaves;
+  for (const SourceLeaf& leaf : dict->leaves) leaves.push_back(Leaf(leaf).substr(0, 40));
+  EXPECT_THAT(leaves,
+              ElementsAre("plain:tuple=[1,null,\"x\"]", "mixed.0:int=1", "mixed.1:float=| nan",
+                          "deep.0:list=[1]", "deep.1:int=2", StartsWith("long.0:str=\"aaa"),
+                          StartsWith("long.1:str=\"aaa"), "tensors.0:int=1"));
+}
+
+// One long value without JSON form, met very often: the work counts, found or not.
+TEST(PyTorchReader, BoundsTheWorkOnLeaves) {
+  const std::string nan("G\x7f\xf8\0\0\0\0\0\0", 9);
+  std::string object = "](" + ListOf({Str(std::string(60'000, 'x')), nan}) + "q\1";
+  for (int i = 0; i < 2'000'000; ++i) object += "h\1";
+  const auto dict = ReadObject(DictOf({Str("w"), Floats(), Str("many"), object + "e"}));
+  ASSERT_TRUE(dict.ok()) << dict.status();
+  EXPECT_LT(dict->leaves.size(), 1000u);
+  EXPECT_THAT(dict->warnings, Contains(HasSubstr("more values that are no tensors")));
 }
 
 TEST(PyTorchReader, KeepsMetadataOfNestedDicts) {
@@ -290,14 +321,52 @@ TEST(PyTorchReader, RefusesTensorsNamingTheKey) {
       {"dtype unknown", v3(Glob("torch", "bits8")), Reason::kUnsupported, "bits8"},
       {"dtype no global", v3(Str("uint8")), Reason::kMalformed, "dtype"},
       {"dtype of another module", v3(Glob("numpy", "uint8")), Reason::kMalformed, "dtype"},
-      {"sparse", CallOf(Glob("torch._utils", "_rebuild_sparse_tensor"), {Num(0), TupleOf({})}),
-       Reason::kUnsupported, "_rebuild_sparse_tensor"},
-      {"quantised call", CallOf(Glob("torch._utils", "_rebuild_qtensor"), {}), Reason::kUnsupported,
-       "_rebuild_qtensor"},
+      {"sparse",
+       CallOf(Glob("torch._utils", "_rebuild_sparse_tensor"),
+              {CallOf(Glob("torch.serialization", "_get_layout"), {Str("torch.sparse_coo")}),
+               TupleOf({})}),
+       Reason::kUnsupported,
+       "rebuilt by torch._utils._rebuild_sparse_tensor (sparse: torch.sparse_coo), want a plain "
+       "dense tensor; save t.to_dense()"},
+      {"sparse CSR", CallOf(Glob("torch._utils", "_rebuild_sparse_csr_tensor"), {Num(0)}),
+       Reason::kUnsupported, "_rebuild_sparse_csr_tensor (sparse: 0), want"},
+      {"quantised",
+       CallOf(Glob("torch._utils", "_rebuild_qtensor"),
+              {StoragePid("QInt8Storage", "0", 16), Num(0), NumsOf({16}), NumsOf({1}),
+               TupleOf({Glob("torch", "per_tensor_affine"), std::string("G\x3f\xf8\0\0\0\0\0\0", 9),
+                        Num(3)}),
+               "\x89", OrderedDict()}),
+       Reason::kUnsupported,
+       "(quantised: (torch.per_tensor_affine, 1.5, 3)), want a plain dense tensor; save "
+       "t.dequantize(), or t.int_repr() with scale and zero point beside it"},
+      {"quantised without arguments", CallOf(Glob("torch._utils", "_rebuild_qtensor"), {}),
+       Reason::kUnsupported, "_rebuild_qtensor (quantised), want"},
+      {"nested", CallOf(Glob("torch._utils", "_rebuild_nested_tensor"), {Floats()}),
+       Reason::kUnsupported, "(nested), want a plain dense tensor; save torch.nested.to_padded"},
+      {"meta", CallOf(Glob("torch._utils", "_rebuild_meta_tensor_no_storage"), {}),
+       Reason::kUnsupported, "(on device meta, without data), want a plain dense tensor; save it"},
+      {"wrapper",
+       CallOf(Glob("torch._utils", "_rebuild_wrapper_subclass"), {Glob("torchao", "Int4")}),
+       Reason::kUnsupported, "(a wrapper around other tensors: torchao.Int4), want"},
+      {"wrapper of a type",
+       CallOf(Glob("torch._tensor", "_rebuild_from_type_v2"),
+              {Glob("torch._utils", "_rebuild_wrapper_subclass"), Glob("torchao", "Int4"),
+               TupleOf({Glob("torchao", "Int4")}), "N"}),
+       Reason::kUnsupported, "save t.dequantize(), t.full_tensor()"},
+      {"device as numpy",
+       CallOf(Glob("torch._utils", "_rebuild_device_tensor_from_numpy"), {Num(0)}),
+       Reason::kUnsupported, "save t.cpu()"},
+      {"uninitialised", CallOf(Glob("torch.nn.parameter", "UninitializedParameter"), {}),
+       Reason::kUnsupported, "(not initialised), want a plain dense tensor; save it once the"},
+      {"shard",
+       Glob("torch.distributed._shard.sharded_tensor.api", "ShardedTensor") + ")\x81" + DictOf({}) +
+           "b",
+       Reason::kUnsupported, "(one shard of a tensor), want a plain dense tensor; save the full"},
       {"subclass",
        CallOf(Glob("torch._tensor", "_rebuild_from_type_v2"),
               {V2().function, Glob("torchao", "Quantized"), TupleOf({}), "N"}),
-       Reason::kUnsupported, "torchao.Quantized"},
+       Reason::kUnsupported,
+       "of class torchao.Quantized, want a plain tensor; save t.as_subclass(torch.Tensor)"},
   };
   for (const BadTensor& row : table) {
     const auto dict = ReadObject(DictOf({Str("some.key"), row.tensor}));

@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 #include "storage/base/crc32.h"
 #include "storage/formats/pickle_machine.h"
+#include "storage/formats/pytorch_pickle.h"
 #include "storage/formats/pytorch_reader.h"
 #include "storage/formats/pytorch_writer.h"
 #include "tests/formats/formats_testing.h"
@@ -31,6 +32,10 @@ std::string GoldenPickle() {
       "71187d7119580700000076657273696f6e711a4b01737373622e");
 }
 
+absl::StatusOr<std::string> PickleOf(const LayoutInput& input) {
+  return PickleStateDict(input, NumberStorages(input), {});
+}
+
 std::vector<Tensor> GoldenTensors() {
   return {MakeTensor("w", DType::kFloat32, {2, 3}), MakeTensor("n", DType::kInt64, {})};
 }
@@ -43,7 +48,7 @@ LayoutInput GoldenInput(const std::vector<Tensor>& tensors) {
 
 TEST(PyTorchWriter, PicklesAsTorchDoes) {
   const std::vector<Tensor> tensors = GoldenTensors();
-  const auto pickle = PickleStateDict(GoldenInput(tensors));
+  const auto pickle = PickleOf(GoldenInput(tensors));
   ASSERT_TRUE(pickle.ok()) << pickle.status();
   EXPECT_EQ(absl::BytesToHexString(*pickle), absl::BytesToHexString(GoldenPickle()));
 }
@@ -190,7 +195,7 @@ TEST(PyTorchWriter, GroupsItemsByThousands) {
     for (size_t i = 0; i < count; ++i) {
       tensors.push_back(MakeTensor(absl::StrCat("k", i), DType::kUint8, {1}));
     }
-    const auto pickle = PickleStateDict(InputOf(tensors));
+    const auto pickle = PickleOf(InputOf(tensors));
     ASSERT_TRUE(pickle.ok()) << pickle.status();
     const auto result = RunPickle(*pickle, Limits());
     ASSERT_TRUE(result.ok()) << result.status();
@@ -199,30 +204,80 @@ TEST(PyTorchWriter, GroupsItemsByThousands) {
   }
 }
 
-// A laid-out file whose tensors are zeros, of any size.
-class ZerosFile : public ByteSource {
- public:
-  explicit ZerosFile(const FileLayout* layout) : layout_(layout) {}
-  uint64_t size_bytes() const override { return layout_->size_bytes; }
-  absl::Status ReadAt(uint64_t offset, absl::Span<char> out) const override {
-    uint64_t begin = 0;
-    std::fill(out.begin(), out.end(), '\0');
-    for (const Extent& extent : layout_->extents) {
-      const uint64_t end = begin + extent.size_bytes;
-      const uint64_t from = std::max(begin, offset);
-      const uint64_t to = std::min(end, offset + out.size());
-      if (extent.kind == Extent::Kind::kLiteral && from < to) {
-        layout_->literals.copy(out.data() + (from - offset), to - from,
-                               extent.offset + (from - begin));
-      }
-      begin = end;
+TEST(PyTorchWriter, APlainDictIsPickledAsTorchDoes) {
+  // torch.save({"w": …}) and of 1000 items, whose batch is followed by an empty one.
+  const std::vector<Tensor> one = {MakeTensor("w", DType::kUint8, {1})};
+  LayoutInput input = InputOf(one);
+  input.plain_dict = true;
+  const auto pickle = PickleOf(input);
+  ASSERT_TRUE(pickle.ok()) << pickle.status();
+  EXPECT_EQ(absl::BytesToHexString(*pickle),
+            absl::BytesToHexString(Hex(
+                "80027d7100580100000077710163746f7263682e5f7574696c730a5f72656275696c645f74656e736f"
+                "725f76320a71022828580700000073746f72616765710363746f7263680a4279746553746f72616765"
+                "0a71045801000000307105580300000063707571064b0174710751"
+                "4b004b018571084b018571098963636f6c6c656374696f6e730a4f726465726564446963740a710a29"
+                "52710b74710c52710d732e")));
+  for (const size_t count : {0, 1, 2, 999, 1000, 1001, 2000}) {
+    std::vector<Tensor> tensors;
+    for (size_t i = 0; i < count; ++i) {
+      tensors.push_back(MakeTensor(absl::StrCat("k", i), DType::kUint8, {1}));
     }
-    return absl::OkStatus();
+    input = InputOf(tensors);
+    input.plain_dict = true;
+    const auto many = PickleOf(input);
+    ASSERT_TRUE(many.ok()) << many.status();
+    const auto result = RunPickle(*many, Limits());
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->graph.TypeName(result->graph.root()), "dict");
+    EXPECT_EQ(result->graph.items(result->graph.root()).size(), 2 * count);
+    EXPECT_EQ(many->substr(many->size() - 3) == "(u.", count == 1000 || count == 2000) << count;
   }
+}
 
- private:
-  const FileLayout* layout_;  // Must outlive this.
-};
+TEST(PyTorchWriter, APlainDictSaysWhatIsLost) {
+  std::vector<Tensor> tensors = {MakeTensor("a", DType::kFloat32, {2}),
+                                 MakeTensor("b", DType::kUint16, {2}),
+                                 MakeTensor("c", DType::kFloat8E5m2, {2})};
+  for (const Format format : {Format::kPyTorch, Format::kPyTorchLegacy}) {
+    LayoutInput input = InputOf({tensors[0]});
+    input.plain_dict = true;
+    EXPECT_THAT(LayOut(format, input, Limits())->warnings, ElementsAre());
+    input.metadata_json = "{}";
+    EXPECT_THAT(LayOut(format, input, Limits())->warnings, ElementsAre());
+    input.metadata_json = R"({"":{"version":1}})";
+    EXPECT_THAT(
+        LayOut(format, input, Limits())->warnings,
+        ElementsAre("_metadata (the modules' versions) is left out: a plain dict has none"));
+    input.plain_dict = false;
+    EXPECT_THAT(LayOut(format, input, Limits())->warnings, ElementsAre());
+  }
+  LayoutInput input = InputOf(tensors);
+  EXPECT_THAT(LayOut(Format::kPyTorch, input, Limits())->warnings, ElementsAre());
+  input.plain_dict = true;
+  EXPECT_THAT(LayOut(Format::kPyTorch, input, Limits())->warnings,
+              ElementsAre("2 tensors have a dtype that torch.load reads and LibTorch's pickle_load "
+                          "does not: \"b\" is uint16"));
+}
+
+TEST(PyTorchWriter, APlainDictIsAnotherLayout) {
+  const std::vector<Tensor> tensors = GoldenTensors();
+  const std::vector<Digest> digests(tensors.size());
+  LayoutInput input = InputOf(tensors);
+  for (const Format format : {Format::kPyTorch, Format::kPyTorchLegacy}) {
+    input.plain_dict = false;
+    const Digest usual = LayOut(format, input, Limits())->LayoutDigest(digests);
+    input.plain_dict = true;
+    EXPECT_NE(LayOut(format, input, Limits())->LayoutDigest(digests), usual);
+    const auto file = WriteAll(format, tensors, input);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto back = ReadAll(*file);
+    ASSERT_TRUE(back.ok()) << back.status();
+    ASSERT_EQ(back->size(), tensors.size());
+    EXPECT_EQ((*back)[1].spec, tensors[1].spec);
+    EXPECT_EQ((*back)[1].bytes, tensors[1].bytes);
+  }
+}
 
 // Sizes from 4 GiB on, without touching any bytes.
 LayoutInput BigInput(uint64_t big_bytes) {
