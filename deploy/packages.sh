@@ -8,7 +8,7 @@ BALLAST_BUILD_PACKAGES=(
   protobuf-compiler-grpc zlib1g-dev
 )
 BALLAST_TEST_PACKAGES=(
-  libgtest-dev libgmock-dev libtorch-dev openssl
+  clang-14 libclang-rt-14-dev libgtest-dev libgmock-dev libtorch-dev openssl
   python3 python3-grpcio python3-numpy python3-protobuf python3-torch
 )
 # Not needed, but a second build is much shorter with it.

@@ -58,6 +58,21 @@ class Cursor {
     }
     return Fail();
   }
+  // A tag or a length, as protobuf reads them: five bytes and 32 bits at most.
+  uint32_t Varint32() {
+    uint64_t value = 0;
+    for (int shift = 0; shift < 35 && ok_; shift += 7) {
+      const uint8_t byte = Byte();
+      value |= uint64_t{byte & 0x7Fu} << shift;
+      if (byte < 0x80) return value <= UINT32_MAX ? static_cast<uint32_t>(value) : Fail();
+    }
+    return Fail();
+  }
+  // Zero is no field's number.
+  uint32_t Tag() {
+    const uint32_t tag = Varint32();
+    return tag >> 3 != 0 ? tag : Fail();
+  }
   uint32_t Fixed32() {
     uint32_t value = 0;
     for (int i = 0; i < 4; ++i) value |= uint32_t{Byte()} << (8 * i);
@@ -111,7 +126,7 @@ void SkipField(uint32_t wire_type, Cursor* in) {
       in->Take(4, nullptr);
       break;
     case kLength:
-      in->Take(in->Varint(), nullptr);
+      in->Take(in->Varint32(), nullptr);
       break;
     default:
       in->Take(UINT64_MAX, nullptr);  // groups: fails
@@ -216,17 +231,17 @@ absl::StatusOr<std::optional<DataFrame>> DecodeData(const Frame& frame,
                                                     std::initializer_list<int> fields) {
   Cursor in(frame.chunks);
   if (in.left() == 0) return std::nullopt;
-  const uint64_t tag = in.Varint();
+  const uint32_t tag = in.Tag();
   const int field = static_cast<int>(tag >> 3);
   if (std::find(fields.begin(), fields.end(), field) == fields.end()) return std::nullopt;
   DataFrame data;
   data.field = field;
-  const uint64_t length = in.Varint();
+  const uint32_t length = in.Varint32();
   if ((tag & 7) != kLength || !in.ok() || length != in.left()) {
     return MalformedError("message: data field ", field, " is not the whole message");
   }
   while (in.ok() && in.left() > 0) {
-    const uint64_t inner = in.Varint();
+    const uint32_t inner = in.Tag();
     switch (inner) {
       case kPositionField << 3 | kVarint:
         data.position = in.Varint();
@@ -236,7 +251,7 @@ absl::StatusOr<std::optional<DataFrame>> DecodeData(const Frame& frame,
         break;
       case kPayloadField << 3 | kLength:
         data.payload.clear();
-        in.Take(in.Varint(), &data.payload);
+        in.Take(in.Varint32(), &data.payload);
         break;
       default:
         SkipField(inner & 7, &in);

@@ -45,6 +45,10 @@ export LSAN_OPTIONS="suppressions=$options/lsan.supp:print_suppressions=0"
 export UBSAN_OPTIONS="print_stacktrace=1"
 export TSAN_OPTIONS="suppressions=$options/tsan.supp:second_deadlock_stack=1:history_size=4"
 
+# The fuzz targets are a build of their own; fuzz.short runs them.
+if [ "$preset" = release ] && [[ "${filter[*]:-fuzz}" == *fuzz* ]]; then
+  tests/fuzz/run.sh --build-only || [ $? -eq 77 ]
+fi
 cmake --preset "$preset"
 cmake --build --preset "$preset" -- -j "${BALLAST_JOBS:-$(nproc)}"
 exec ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j2 "${filter[@]}"

@@ -1,6 +1,6 @@
 # Options of the build, and the flags that every target of ours gets.
 option(BALLAST_BUILD_TESTS "Build the tests" ON)
-set(BALLAST_SANITIZE "" CACHE STRING "asan (with ubsan), tsan, or empty")
+set(BALLAST_SANITIZE "" CACHE STRING "asan (with ubsan), tsan, fuzz, or empty")
 option(BALLAST_WERROR "Treat warnings as errors" OFF)
 
 find_program(CCACHE ccache)
@@ -22,8 +22,13 @@ if(BALLAST_SANITIZE STREQUAL "asan")
 elseif(BALLAST_SANITIZE STREQUAL "tsan")
   add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
   add_link_options(-fsanitize=thread)
+elseif(BALLAST_SANITIZE STREQUAL "fuzz")
+  # libFuzzer's coverage in everything; its main() only in the programs of tests/fuzz.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined
+                      -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
 elseif(BALLAST_SANITIZE)
-  message(FATAL_ERROR "BALLAST_SANITIZE is '${BALLAST_SANITIZE}', want asan or tsan")
+  message(FATAL_ERROR "BALLAST_SANITIZE is '${BALLAST_SANITIZE}', want asan, tsan or fuzz")
 endif()
 
 include(${CMAKE_CURRENT_LIST_DIR}/BallastPrecompile.cmake)

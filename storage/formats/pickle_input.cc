@@ -14,7 +14,7 @@ constexpr size_t kBufferBytes = 64u << 10;
 
 absl::StatusOr<size_t> ViewStream::Read(absl::Span<char> out) {
   const size_t n = std::min(out.size(), bytes_.size());
-  std::memcpy(out.data(), bytes_.data(), n);
+  std::copy_n(bytes_.data(), n, out.data());
   bytes_.remove_prefix(n);
   return n;
 }

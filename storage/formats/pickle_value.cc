@@ -17,7 +17,7 @@ constexpr PickleRef kFirstSmallInt = 5;
 
 char* PickleArena::Allocate(size_t size) {
   size = (size + 7) & ~size_t{7};
-  if (size > left_) {
+  if (size > left_ || free_ == nullptr) {
     const size_t chunk = std::max(size, kChunkBytes);
     chunks_.push_back(std::unique_ptr<char[]>(new char[chunk]));
     size_bytes_ += chunk;

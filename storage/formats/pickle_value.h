@@ -63,7 +63,7 @@ struct PickleObject {
 // Chunks of memory that are freed together and never move.
 class PickleArena {
  public:
-  // `size` bytes, aligned for any PickleRef.
+  // `size` bytes, aligned for any PickleRef; never null, not even for none.
   char* Allocate(size_t size);
   uint64_t size_bytes() const { return size_bytes_; }
 

@@ -36,6 +36,7 @@ absl::StatusOr<Format> DetectFormat(absl::string_view head);
 // The result obeys: keys pass CheckKey and are unique; every entry lies inside
 // its storage; every storage lies inside the source; sizes are within limits.
 // Errors: InvalidArgument     malformed, truncated, checksum, unsafe, wrong format.
+//         FailedPrecondition  AMBIGUOUS: nested names give two tensors one key.
 //         Unimplemented       a valid thing that is not supported; names it.
 //         ResourceExhausted   a named limit.
 absl::StatusOr<SourceStateDict> ReadStateDict(const ByteSource& source, Format format,

@@ -86,6 +86,30 @@ TEST(Frame, AnotherMessageIsNotData) {
   EXPECT_FALSE(back->has_value());
 }
 
+// Two parsers of one message must not see different ones.
+TEST(Frame, ReadsTagsAndLengthsAsProtobufDoes) {
+  const struct {
+    const char* what;
+    std::string bytes;
+    bool data;  // else refused, here or by DecodeMessage
+  } cases[] = {
+      {"plain", std::string("\x1a\x04\x7a\x02xy", 6), true},
+      {"length in five bytes", std::string("\x1a\x84\x80\x80\x80\x00\x7a\x02xy", 10), true},
+      {"length in six bytes", std::string("\x1a\x84\x80\x80\x80\x80\x00\x7a\x02xy", 11), false},
+      {"field number 3 + 2^32", std::string("\x9a\x80\x80\x80\x80\x01\x04\x7a\x02xy", 11), false},
+      {"field number 15 + 2^32", std::string("\x1a\x09\xfa\x80\x80\x80\x80\x01\x02xy", 11), false},
+      {"field number 0", std::string("\x1a\x06\x00\x01\x7a\x02xy", 8), false},
+  };
+  for (const auto& c : cases) {
+    const Frame frame{{Chunk::Own(c.bytes)}};
+    const auto back = DecodeData(frame, {v1::PullResponse::kDataFieldNumber});
+    EXPECT_EQ(back.ok() && back->has_value(), c.data) << c.what;
+    v1::PullResponse message;
+    EXPECT_EQ(DecodeMessage(frame, &message).ok(), c.data) << c.what;
+    if (c.data) EXPECT_EQ(Payload(**back), message.data().payload()) << c.what;
+  }
+}
+
 TEST(Frame, RefusesDataThatIsCutAnywhere) {
   const std::string all = Joined(EncodeData(Sample()));
   for (size_t n = 1; n < all.size(); n += n < 40 ? 1 : 611) {
