@@ -31,7 +31,8 @@ struct Limits {
   uint64_t pickle_opcodes_max = 64u << 20;  // executed opcodes: loops without input are impossible,
                                             // but objects made per opcode cost memory
   uint64_t pickle_memory_bytes_max = 1u << 30;  // memory of the object graph
-  uint64_t pickle_depth_max = 1000;             // nesting met when walking the result
+  uint64_t pickle_depth_max = 1000;  // nesting of values and of open MARKs; CPython's own recursion
+                                     // limit lets no pickler go deeper
 
   // --- zip ---
   uint64_t zip_records_max = 2u << 20;  // records in the directory

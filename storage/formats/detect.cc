@@ -3,6 +3,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 #include "storage/formats/forward_input.h"
 #include "storage/formats/pytorch_legacy.h"
@@ -28,10 +29,8 @@ constexpr absl::string_view Magic(const char (&text)[N]) {
 
 constexpr std::array kSignatures = {
     Signature{Magic("PK\3\4"), 0, Format::kPyTorch, ""},
-    Signature{Magic("PK\5\6"), 0, Format::kUnknown, "an empty zip archive"},
-    Signature{Magic("PK\6\6"), 0, Format::kUnknown, "an empty zip archive"},
-    Signature{Magic("PYTORCH1"), 0, Format::kUnknown,
-              "a container of the PyTorch 1.0 preview, which is obsolete"},
+    Signature{Magic("PK\5\6"), 0, Format::kPyTorch, ""},  // without records
+    Signature{Magic("PK\6\6"), 0, Format::kPyTorch, ""},
     Signature{Magic("ustar"), 257, Format::kPyTorchTar, ""},
     Signature{Magic("version https://git-lf"), 0, Format::kUnknown,
               "a Git LFS pointer and not the file itself; fetch it with `git lfs pull`"},
@@ -79,8 +78,9 @@ bool BeginsLikeModule(absl::string_view head) {
 // PROTO n, or the beginning of a protocol 0 pickle that names a global.
 bool IsPickle(absl::string_view head) {
   if (head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
-    return head.size() > 2 && absl::string_view("}])(cX\x8a\x95N\x88\x89KMJU\x8c").find(head[2]) !=
-                                  absl::string_view::npos;
+    return head.size() > 2 &&
+           absl::string_view("}])(cX\x8a\x8b\x95N\x88\x89KMJILU\x8c").find(head[2]) !=
+               absl::string_view::npos;
   }
   if (head.empty() || head[0] != 'c') return false;
   const size_t line = head.find('\n');
@@ -109,6 +109,11 @@ bool IsSafetensors(absl::string_view head) {
 absl::StatusOr<Format> DetectFormat(absl::string_view head) {
   if (head.empty()) return TruncatedError("input is empty, want a state dict");
   if (BeginsLikeModule(head)) return Format::kTorchSharp;
+  if (head == "PK" || head == "PK\3") return Format::kPyTorch;  // all that arrived of a zip
+  if (absl::StartsWith(head, "PYTORCH1")) {
+    return UnsupportedError(
+        "this is a container of the PyTorch 1.0 preview, which is obsolete and not read");
+  }
   for (const Signature& signature : kSignatures) {
     if (head.size() < signature.offset ||
         !absl::StartsWith(head.substr(signature.offset), signature.magic)) {
@@ -125,6 +130,9 @@ absl::StatusOr<Format> DetectFormat(absl::string_view head) {
   if (IsSafetensors(head)) return Format::kSafetensors;
   const size_t magic = head.substr(0, 32).find(kPyTorchLegacyMagic.substr(0, 12));
   if (head[0] == '\x80' && magic != absl::string_view::npos) return Format::kPyTorchLegacy;
+  if (head.size() > 2 && absl::StartsWith(absl::StrCat("\x80\x02", kPyTorchLegacyMagic), head)) {
+    return Format::kPyTorchLegacy;  // all that arrived of a stream
+  }
   if (IsPickle(head)) return Format::kPickle;
   return Format::kTorchSharp;
 }

@@ -1,13 +1,44 @@
-// Inflates a storage that is compressed with DEFLATE (RFC 1951, as zip has it).
+// Reads a storage front to back, and inflates one that is compressed with DEFLATE
+// (RFC 1951, as zip has it).
 #ifndef BALLAST_STORAGE_FORMATS_INFLATE_H_
 #define BALLAST_STORAGE_FORMATS_INFLATE_H_
 
+#include <memory>
+
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "storage/base/byte_io.h"
 #include "storage/formats/state_dict.h"
 
 namespace ballast {
+
+// The bytes of a storage as they are used, with little memory. The end is reported (as
+// 0 bytes) only if there were exactly storage.size_bytes, made from exactly
+// storage.stored_bytes, with the CRC-32 that is stated; until then they may be anything.
+// Errors: InvalidArgument/MALFORMED, CHECKSUM; those of the source. They stay.
+class StorageStream : public ByteStream {
+ public:
+  // `source` must outlive this.
+  StorageStream(const ByteSource* source, SourceStorage storage);
+  ~StorageStream() override;
+  absl::StatusOr<size_t> Read(absl::Span<char> out) override;
+
+ private:
+  struct Inflater;
+  absl::StatusOr<size_t> ReadRaw(absl::Span<char> out);
+  absl::StatusOr<size_t> ReadDeflated(absl::Span<char> out);
+  absl::Status FillInput();
+  absl::Status CheckDeflateEnd() const;
+
+  const ByteSource* source_;  // Must outlive this.
+  const SourceStorage storage_;
+  std::unique_ptr<Inflater> inflater_;  // null for a raw storage
+  uint64_t made_ = 0;
+  uint64_t consumed_ = 0;  // of the stored bytes, by zlib's input
+  uint32_t crc32_ = 0;
+  absl::Status status_;
+};
 
 // Inflates into `sink`, piece by piece. The stream must yield exactly
 // storage.size_bytes from exactly storage.stored_bytes, and have its CRC-32.

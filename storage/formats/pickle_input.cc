@@ -39,7 +39,10 @@ bool PickleInput::Copy(uint64_t size, char* out) {
   }
   position_ += size;
   while (size > 0) {
-    if (begin_ == end_ && !Fill()) return false;
+    if (begin_ == end_ && !Fill()) {
+      position_ -= size;
+      return false;
+    }
     const size_t n = std::min<uint64_t>(size, end_ - begin_);
     std::memcpy(out, buffer_.get() + begin_, n);
     begin_ += n;

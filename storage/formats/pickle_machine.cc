@@ -39,6 +39,10 @@ absl::Status PickleInterpreter::Step() {
   const Handler run = Opcodes()[opcode_].run;
   if (run == nullptr) return Malformed("opcode is ", int{opcode_}, ", want one of protocols 0-5");
   RETURN_IF_ERROR((this->*run)());
+  if (graph_.depth() > limits_.pickle_depth_max) {
+    return LimitError("byte ", opcode_offset_, ": values are nested more than ",
+                      limits_.pickle_depth_max, " levels deep, want at most pickle_depth_max");
+  }
   if (graph_.memory_bytes() + stack_.memory_bytes() + memo_.memory_bytes() >
       limits_.pickle_memory_bytes_max) {
     return LimitError("byte ", opcode_offset_, ": objects take more than ",
@@ -122,7 +126,9 @@ absl::Status PickleInterpreter::Dup() {
 
 absl::Status PickleInterpreter::Mark() {
   stack_.Mark();
-  return absl::OkStatus();
+  if (stack_.marks() <= limits_.pickle_depth_max) return absl::OkStatus();
+  return LimitError("byte ", opcode_offset_, ": more than ", limits_.pickle_depth_max,
+                    " MARKs are open, want at most pickle_depth_max");
 }
 
 absl::Status PickleInterpreter::PutAt(uint64_t index) {

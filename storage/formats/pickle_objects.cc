@@ -32,7 +32,7 @@ absl::Status PickleInterpreter::FromMark() {
     return Malformed("DICT with an odd number of values");
   }
   const PickleRef made = graph_.Object(kKind);
-  graph_.Append(graph_.mutable_object(made), stack_.above_mark());
+  graph_.Append(made, stack_.above_mark());
   stack_.DropMark();
   return Push(made);
 }
@@ -56,7 +56,7 @@ absl::Status PickleInterpreter::AddTo(PickleRef target, absl::Span<const PickleR
     return Malformed(Opcodes()[opcode_].name, " with an odd number of values");
   }
   if (!items.empty()) object->pairs = pairs;
-  graph_.Append(object, items);
+  graph_.Append(target, items);
   return absl::OkStatus();
 }
 
@@ -99,7 +99,7 @@ absl::Status PickleInterpreter::AddItems() {
   if (!graph_.Is(stack_.Peek(), PickleKind::kSet)) {
     return Malformed("ADDITEMS on a value of type ", Printable(graph_.TypeName(stack_.Peek())));
   }
-  graph_.Append(graph_.mutable_object(stack_.Peek()), items);
+  graph_.Append(stack_.Peek(), items);
   return absl::OkStatus();
 }
 
@@ -172,7 +172,7 @@ PickleRef PickleInterpreter::DictCall(PickleRef callee, PickleRef args) {
     }
   }
   const PickleRef dict = graph_.Object(PickleKind::kDict, callee);
-  graph_.Append(graph_.mutable_object(dict), pairs);
+  graph_.Append(dict, pairs);
   return dict;
 }
 
@@ -241,14 +241,14 @@ absl::Status PickleInterpreter::Build() {
   RETURN_IF_ERROR(Need(2));
   const PickleRef state = stack_.Peek();
   const PickleRef target = stack_.Peek(1);
-  PickleObject* object = graph_.mutable_object(target);
+  const PickleObject* object = graph_.object(target);
   if (object == nullptr || object->callee == kNoPickleRef) {
     return Malformed("BUILD on a value of type ", Printable(graph_.TypeName(target)));
   }
   if (object->state != kNoPickleRef) {
     return Malformed("BUILD twice on a value of type ", Printable(graph_.TypeName(target)));
   }
-  object->state = state;
+  graph_.SetState(target, state);
   stack_.Drop(1);
   return absl::OkStatus();
 }

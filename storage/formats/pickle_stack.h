@@ -17,6 +17,7 @@ class PickleStack {
   void Push(PickleRef ref) { values_.push_back(ref); }
   void Mark() { marks_.push_back(values_.size()); }
   bool has_mark() const { return !marks_.empty(); }
+  size_t marks() const { return marks_.size(); }
   // Values above the innermost mark (all, without one).
   size_t size() const { return values_.size() - floor(); }
   absl::Span<const PickleRef> above_mark() const {

@@ -47,6 +47,13 @@ PickleRef PickleGraph::Add(PickleKind kind, int64_t integer) {
   return static_cast<PickleRef>(nodes_.size() - 1);
 }
 
+void PickleGraph::Deepen(PickleRef ref, PickleRef item) {
+  const uint32_t levels = std::min<uint32_t>(nodes_[item].depth + 1u, UINT16_MAX);
+  if (levels <= nodes_[ref].depth) return;
+  nodes_[ref].depth = static_cast<uint16_t>(levels);
+  depth_ = std::max(depth_, levels);
+}
+
 PickleRef PickleGraph::Int(int64_t value) {
   if (value >= 0 && value < kSmallInts) return kFirstSmallInt + static_cast<PickleRef>(value);
   return Add(PickleKind::kInt, value);
@@ -83,6 +90,7 @@ PickleRef PickleGraph::Tuple(absl::Span<const PickleRef> items) {
   const PickleRef ref = Add(PickleKind::kTuple, 0);
   nodes_[ref].items = reinterpret_cast<const PickleRef*>(memory);
   nodes_[ref].size = static_cast<uint32_t>(items.size());
+  for (const PickleRef item : items) Deepen(ref, item);
   return ref;
 }
 
@@ -96,24 +104,37 @@ PickleRef PickleGraph::Global(absl::string_view module, absl::string_view name) 
   return it->second;
 }
 
-PickleRef PickleGraph::Persistent(PickleRef id) { return Add(PickleKind::kPersistent, id); }
+PickleRef PickleGraph::Persistent(PickleRef id) {
+  const PickleRef ref = Add(PickleKind::kPersistent, id);
+  Deepen(ref, id);
+  return ref;
+}
 
 PickleRef PickleGraph::Object(PickleKind kind, PickleRef callee, PickleRef args) {
   objects_.emplace_back();
   objects_.back().callee = callee;
   objects_.back().args = args;
   objects_.back().pairs = kind == PickleKind::kDict;
-  return Add(kind, static_cast<int64_t>(objects_.size() - 1));
+  const PickleRef ref = Add(kind, static_cast<int64_t>(objects_.size() - 1));
+  if (args != kNoPickleRef) Deepen(ref, args);
+  return ref;
 }
 
 PickleObject* PickleGraph::mutable_object(PickleRef ref) {
   return const_cast<PickleObject*>(object(ref));
 }
 
-void PickleGraph::Append(PickleObject* object, absl::Span<const PickleRef> items) {
-  const size_t before = object->items.capacity();
-  object->items.insert(object->items.end(), items.begin(), items.end());
-  item_bytes_ += (object->items.capacity() - before) * sizeof(PickleRef);
+void PickleGraph::Append(PickleRef ref, absl::Span<const PickleRef> items) {
+  std::vector<PickleRef>& all = mutable_object(ref)->items;
+  const size_t before = all.capacity();
+  all.insert(all.end(), items.begin(), items.end());
+  item_bytes_ += (all.capacity() - before) * sizeof(PickleRef);
+  for (const PickleRef item : items) Deepen(ref, item);
+}
+
+void PickleGraph::SetState(PickleRef ref, PickleRef state) {
+  mutable_object(ref)->state = state;
+  Deepen(ref, state);
 }
 
 uint64_t PickleGraph::memory_bytes() const {

@@ -130,16 +130,22 @@ class PickleGraph {
   // kList, kDict, kSet, kInstance or kCall.
   PickleRef Object(PickleKind kind, PickleRef callee = kNoPickleRef, PickleRef args = kNoPickleRef);
   PickleObject* mutable_object(PickleRef ref);
-  void Append(PickleObject* object, absl::Span<const PickleRef> items);
+  // `ref` must have an object.
+  void Append(PickleRef ref, absl::Span<const PickleRef> items);
+  void SetState(PickleRef ref, PickleRef state);
   void set_root(PickleRef ref) { root_ = ref; }
   void set_protocol(int protocol) { protocol_ = protocol; }
   // Memory held, as counted against limits.pickle_memory_bytes_max.
   uint64_t memory_bytes() const;
+  // Levels of the deepest value, counted when values were put into one another: what
+  // a value receives afterwards does not count for what holds it already.
+  uint32_t depth() const { return depth_; }
 
  private:
   struct Node {
     PickleKind kind = PickleKind::kNone;
-    uint32_t size = 0;  // of text (bytes) or a tuple (items)
+    uint16_t depth = 0;  // levels below
+    uint32_t size = 0;   // of text (bytes) or a tuple (items)
     union {
       int64_t integer;  // also an index into objects_ or globals_, or a ref
       double real;
@@ -148,6 +154,7 @@ class PickleGraph {
     };
   };
   PickleRef Add(PickleKind kind, int64_t integer);
+  void Deepen(PickleRef ref, PickleRef item);
 
   std::deque<Node> nodes_;
   std::deque<PickleObject> objects_;
@@ -156,6 +163,7 @@ class PickleGraph {
   absl::flat_hash_map<PickleRef, uint64_t> places_;
   PickleArena arena_;
   uint64_t item_bytes_ = 0;  // capacity of all objects' items
+  uint32_t depth_ = 0;
   PickleRef root_ = kNoPickleRef;
   int protocol_ = 0;
 };

@@ -23,7 +23,7 @@ struct OtherKind {
   absl::string_view what;
 };
 constexpr std::array kOtherKinds = {
-    OtherKind{"/model.json", "a TorchScript archive of torch 1.0-1.3; load and save it again"},
+    OtherKind{"serialized_exported_program.json", "a torch.export archive (.pt2)"},
     OtherKind{"/.data/extern_modules", "a torch.package archive"},
     OtherKind{"/archive_format", "a torch.export archive (.pt2)"},
     OtherKind{"MAR-INF/MANIFEST.json", "a TorchServe archive (.mar)"},
@@ -35,10 +35,20 @@ constexpr std::array kOtherKinds = {
     OtherKind{".ckpt", "a zip with a checkpoint in it; unpack it first"},
     OtherKind{".bin", "a zip with a checkpoint in it; unpack it first"},
     OtherKind{".safetensors", "a zip with a safetensors file in it; unpack it first"},
-    OtherKind{"data.pkl", "a zip whose data.pkl is in no folder; zip the folder, not its content"},
 };
 
 absl::Status NotPyTorch(const ZipReader& zip) {
+  if (zip.Find("data.pkl") != nullptr) {
+    return MalformedError(
+        "zip: data.pkl is in no folder, want all records in one folder; zip the folder, not its "
+        "content");
+  }
+  for (const ZipRecord& record : zip.records()) {
+    if (!absl::EndsWith(record.name, "/model.json")) continue;
+    return UnsupportedError(
+        "this is a TorchScript archive of torch 1.0-1.3, which is not read; load it with "
+        "torch.jit.load and save it again");
+  }
   for (const OtherKind& kind : kOtherKinds) {
     for (const ZipRecord& record : zip.records()) {
       if (absl::EndsWith(record.name, kind.suffix)) {
@@ -73,6 +83,7 @@ absl::StatusOr<PyTorchArchive> PyTorchArchive::Open(const ByteSource& source,
   }
   PyTorchArchive archive(std::move(zip), prefix);
   RETURN_IF_ERROR(archive.ReadVersion());
+  RETURN_IF_ERROR(archive.CheckAlignment());
   RETURN_IF_ERROR(archive.ReadByteOrder());
   return archive;
 }
@@ -102,6 +113,15 @@ absl::Status PyTorchArchive::ReadVersion() {
   return absl::OkStatus();
 }
 
+// Where data lies is what the directory says; but torch parses the number.
+absl::Status PyTorchArchive::CheckAlignment() const {
+  if (Find(".storage_alignment") == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string text, Read(".storage_alignment", kSmallRecordBytesMax));
+  int64_t alignment = 0;
+  if (absl::SimpleAtoi(text, &alignment)) return absl::OkStatus();
+  return MalformedError("zip: record .storage_alignment is ", Printable(text), ", want a number");
+}
+
 absl::Status PyTorchArchive::ReadByteOrder() {
   if (Find("byteorder") == nullptr) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string order, Read("byteorder", kSmallRecordBytesMax));
@@ -113,6 +133,9 @@ absl::Status PyTorchArchive::ReadByteOrder() {
 }
 
 absl::StatusOr<SourceStorage> PyTorchArchive::Locate(const PyTorchStorageId& id) {
+  if (id.key_is_number) {
+    return MalformedError("storage key ", id.key, " is an int, want a string");
+  }
   const std::string name = absl::StrCat("data/", id.key);
   const ZipRecord* record = Find(name);
   if (record == nullptr) return MalformedError("record ", name, " is missing");
@@ -121,15 +144,19 @@ absl::StatusOr<SourceStorage> PyTorchArchive::Locate(const PyTorchStorageId& id)
                           id.size_bytes, " as the pickle says");
   }
   located_.insert(id.key);
+  return StorageOf(*record);
+}
+
+SourceStorage PyTorchArchive::StorageOf(const ZipRecord& record) const {
   SourceStorage storage;
-  storage.name = name;
-  storage.offset_bytes = record->data_offset;
-  storage.stored_bytes = record->stored_bytes;
-  storage.size_bytes = record->size_bytes;
+  storage.name = record.name.substr(prefix_.size());
+  storage.offset_bytes = record.data_offset;
+  storage.stored_bytes = record.stored_bytes;
+  storage.size_bytes = record.size_bytes;
   storage.encoding =
-      record->deflated ? SourceStorage::Encoding::kDeflate : SourceStorage::Encoding::kRaw;
+      record.deflated ? SourceStorage::Encoding::kDeflate : SourceStorage::Encoding::kRaw;
   storage.big_endian = big_endian_;
-  if (record->has_crc()) storage.crc32 = record->crc32;
+  if (record.has_crc()) storage.crc32 = record.crc32;
   return storage;
 }
 

@@ -12,6 +12,7 @@
 #include "storage/base/byte_io.h"
 #include "storage/base/limits.h"
 #include "storage/formats/pytorch_tensors.h"
+#include "storage/formats/state_dict.h"
 #include "storage/formats/zip_reader.h"
 
 namespace ballast {
@@ -20,7 +21,8 @@ namespace ballast {
 class PyTorchArchive : public StorageLocator {
  public:
   // Errors: as zip_reader.h; InvalidArgument/WRONG_FORMAT for other kinds of zip, by
-  //         name; Unimplemented for TorchScript before 1.4.
+  //         name; MALFORMED for records outside the one folder and small records that hold
+  //         nonsense; Unimplemented for TorchScript before 1.4.
   static absl::StatusOr<PyTorchArchive> Open(const ByteSource& source, const Limits& limits);
 
   // True if constants.pkl is there.
@@ -29,6 +31,8 @@ class PyTorchArchive : public StorageLocator {
   const ZipRecord* Find(absl::string_view name) const;
   // All bytes of such a record; see ZipReader::Read.
   absl::StatusOr<std::string> Read(absl::string_view name, uint64_t limit_bytes) const;
+  // A storage of the record's bytes; it must be of this archive.
+  SourceStorage StorageOf(const ZipRecord& record) const;
   // Records `data/<key>`.
   absl::StatusOr<SourceStorage> Locate(const PyTorchStorageId& id) override;
 
@@ -44,6 +48,7 @@ class PyTorchArchive : public StorageLocator {
   PyTorchArchive(ZipReader zip, std::string prefix)
       : zip_(std::move(zip)), prefix_(std::move(prefix)) {}
   absl::Status ReadVersion();
+  absl::Status CheckAlignment() const;
   absl::Status ReadByteOrder();
 
   ZipReader zip_;

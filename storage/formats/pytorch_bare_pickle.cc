@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 #include "storage/formats/pickle_machine.h"
@@ -14,6 +15,8 @@
 
 namespace ballast {
 namespace {
+
+constexpr uint64_t kHeadBytes = 4096;
 
 // A run of a source as a source of its own.
 class WindowSource : public ByteSource {
@@ -83,13 +86,33 @@ class NestedStorages : public StorageLocator {
   absl::flat_hash_map<std::string, SourceStorage> by_key_;
 };
 
+// What else is pickled often, by the modules that its first bytes name; Ok for the rest.
+// joblib's files are no pickles to their end, so this cannot wait for one that was run.
+absl::Status CheckOwner(const ByteSource& source) {
+  std::string head(std::min(kHeadBytes, source.size_bytes()), '\0');
+  if (!head.empty()) RETURN_IF_ERROR(source.ReadAt(0, absl::MakeSpan(head)));
+  if (absl::StrContains(head, "joblib") || absl::StrContains(head, "sklearn")) {
+    return WrongFormatError(
+        "this is a pickle of scikit-learn or joblib, want a state dict; save its arrays as "
+        "tensors");
+  }
+  if (absl::StrContains(head, "numpy") && !absl::StrContains(head, "torch")) {
+    return WrongFormatError(
+        "this is a pickle of NumPy arrays, want a state dict; save them as tensors with torch.save "
+        "or safetensors");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<SourceStateDict> ReadBarePickle(const ByteSource& source, const Limits& limits) {
   SourceStream stream(&source);
-  ASSIGN_OR_RETURN(PickleResult result,
-                   RunPickle(&stream, limits, ClassIds::kModule, NestedFiles::kPlaced),
-                   "bare pickle");
+  absl::StatusOr<PickleResult> run =
+      RunPickle(&stream, limits, ClassIds::kModule, NestedFiles::kPlaced);
+  if (GetReason(run.status()) == Reason::kUnsafe) return WithContext(run.status(), "bare pickle");
+  RETURN_IF_ERROR(CheckOwner(source));
+  ASSIGN_OR_RETURN(const PickleResult result, std::move(run), "bare pickle");
   SourceStateDict dict;
   dict.format = Format::kPickle;
   dict.writer = "Python's pickle";

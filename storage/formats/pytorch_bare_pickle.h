@@ -11,7 +11,8 @@
 //   protocols 0 to 2   refused, as they have bytes as text: nothing lies in the file as it is
 //   no tensor          refused: it is somebody else's pickle
 //
-// Errors: InvalidArgument    MALFORMED, TRUNCATED, UNSAFE; WRONG_FORMAT  without tensors.
+// Errors: InvalidArgument    MALFORMED, TRUNCATED, UNSAFE; WRONG_FORMAT  without tensors, or
+//                    of scikit-learn, joblib or NumPy.
 //         Unimplemented      bytes as text; tensors that are not dense and plain.
 //         ResourceExhausted  a limit of pickle_machine.h, pytorch_walk.h;
 //                            materialized_bytes_max: views.

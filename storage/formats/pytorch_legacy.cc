@@ -224,6 +224,10 @@ absl::Status LegacyStream::CheckEnd() const {
   if (left == 0) return absl::OkStatus();
   std::string head(std::min<uint64_t>(left, kFramedMagicBytes), '\0');
   RETURN_IF_ERROR(source_->ReadAt(position_, absl::MakeSpan(&head[0], head.size())));
+  if (absl::StartsWith(head, "PK\3\4")) {
+    return UnsafeError("legacy stream: a zip archive follows the last storage at byte ", position_,
+                       ", want none: other readers would open that");
+  }
   const bool again = absl::StrContains(head, kPyTorchLegacyMagic);
   return MalformedError(
       "legacy stream: ", left, " bytes follow the last storage at byte ", position_,

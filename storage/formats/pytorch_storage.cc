@@ -131,6 +131,7 @@ absl::StatusOr<PyTorchStorageId> ParseStorageId(const PickleGraph& graph, Pickle
   PyTorchStorageId id;
   RETURN_IF_ERROR(ParseStorageClass(graph, items[1], &id));
   RETURN_IF_ERROR(ParseKey(graph, items[2], &id.key));
+  id.key_is_number = graph.Is(items[2], PickleKind::kInt);
   if (graph.text(items[3]) == "meta") {
     return UnsupportedError("storage ", id.key, " is on device meta, which has no data");
   }

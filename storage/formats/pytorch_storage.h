@@ -21,6 +21,7 @@ namespace ballast {
 
 struct PyTorchStorageId {
   std::string key;
+  bool key_is_number = false;  // as Python 2 wrote it in streams, and torch 0.1 in tars
   std::optional<DType> dtype;  // nullopt: UntypedStorage
   uint64_t element_bytes = 1;
   uint64_t size_bytes = 0;         // of the whole storage

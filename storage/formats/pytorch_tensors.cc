@@ -309,7 +309,8 @@ absl::StatusOr<SourceEntry> TensorDecoder::DecodeCall(const Call& call) {
   if (call.parameter) entry.spec.kind = Kind::kParameter;
   if (v3) {
     const bool global = graph_->Is(call.args[6], PickleKind::kGlobal);
-    if (!global || graph_->global(call.args[6]).module != "torch") {
+    if (!global || graph_->global(call.args[6]).module != "torch" ||
+        absl::EndsWith(graph_->global(call.args[6]).name, "Storage")) {
       return MalformedError("dtype is a value of type ", Printable(graph_->TypeName(call.args[6])),
                             ", want a torch dtype");
     }

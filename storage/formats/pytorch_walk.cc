@@ -57,6 +57,14 @@ bool IsOtherName(absl::string_view name) {
   });
 }
 
+// Half of a UTF-16 pair, which Python's pickles may hold and UTF-8 may not.
+bool HasSurrogate(absl::string_view text) {
+  for (size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] == '\xED' && (text[i + 1] & 0xE0) == 0xA0) return true;
+  }
+  return false;
+}
+
 class Walker {
  public:
   Walker(const PickleGraph& graph, const Limits& limits, TensorDecoder* decoder,
@@ -289,7 +297,11 @@ std::vector<PickleChild> Walker::ScriptChildren(PickleRef ref) const {
 absl::Status Walker::AddTensor(const PickleChild& value, Role role, bool named) {
   const std::string where = QuotedKey(path_);
   if (!named) return UnsupportedError("tensor ", where, " stands under a key without text form");
-  RETURN_IF_ERROR(CheckKey(path_, limits_));
+  const absl::Status key = CheckKey(path_, limits_);
+  if (!key.ok() && HasSurrogate(path_)) {
+    return UnsupportedError("key ", where, " has half of a surrogate pair, want UTF-8");
+  }
+  RETURN_IF_ERROR(key);
   if (dict_->entries.size() == limits_.entries_max) {
     return LimitError("number of tensors is above ", limits_.entries_max,
                       ", want at most entries_max");

@@ -15,6 +15,7 @@
 #include "storage/formats/storage_reader.h"
 #include "storage/formats/torchsharp_optimizer.h"
 #include "storage/formats/torchsharp_reader.h"
+#include "storage/formats/zip_directory.h"
 
 namespace ballast {
 namespace {
@@ -79,6 +80,7 @@ absl::StatusOr<SourceStateDict> ReadTorchSharpByContent(const ByteSource& source
   if (auto other = ReadOtherTorchSharp(Format::kTorchSharp, source, limits)) {
     return *std::move(other);
   }
+  if (EndsLikeZip(source)) return ReadPyTorch(source, limits);  // says what stands before it
   if (BeginsLikeOptimizer(head)) {
     return WithContext(ReadTorchSharpOptimizer(source, limits).status(),
                        "this begins like a TorchSharp optimizer state");
@@ -101,8 +103,7 @@ absl::Status Explain(absl::Status failure, Format asked, const ByteSource& sourc
     if (!other) return failure;
     return WrongFormatError("this is ", Find(other->format)->what, ", want ", name);
   }
-  const bool same_reader = Find(asked)->read == Find(*detected)->read;
-  if (*detected == asked || same_reader) return failure;
+  if (*detected == asked || Find(asked)->read == Find(*detected)->read) return failure;
   return WrongFormatError("this is ", Find(*detected)->what, ", want ", name);
 }
 

@@ -23,8 +23,6 @@ constexpr uint32_t kMarker32 = 0xFFFFFFFF;
 constexpr uint16_t kMarker16 = 0xFFFF;
 constexpr uint16_t kUnicodePathExtra = 0x7075;
 constexpr uint16_t kAesExtra = 0x9901;
-// Encrypted, patch data, strong encryption, masked headers.
-constexpr uint16_t kForbiddenFlags = 1u << 0 | 1u << 5 | 1u << 6 | 1u << 13;
 // Deflate level, descriptor, UTF-8.
 constexpr uint16_t kKnownFlags = 1u << 1 | 1u << 2 | kZipFlagDescriptor | kZipFlagUtf8;
 
@@ -42,26 +40,46 @@ absl::StatusOr<std::string> ReadBytes(const ByteSource& source, uint64_t offset,
   return bytes;
 }
 
-// Offset of the end record: the last signature in the tail, whose comment must
-// end the file.
-absl::StatusOr<uint64_t> FindEnd(const ByteSource& source, std::string* end_record) {
+// Positions in `tail`, the end of a file, of end records whose comments end the file.
+std::vector<size_t> EndRecords(absl::string_view tail) {
+  std::vector<size_t> found;
+  for (size_t at = tail.find("PK\5\6"); at != absl::string_view::npos;
+       at = tail.find("PK\5\6", at + 1)) {
+    if (tail.size() - at < kEndBytes) break;
+    if (at + kEndBytes + ZipField<uint16_t>(tail, at + 20) == tail.size()) found.push_back(at);
+  }
+  return found;
+}
+
+absl::StatusOr<std::string> ReadTail(const ByteSource& source) {
   const uint64_t size = source.size_bytes();
   const uint64_t tail_bytes = std::min<uint64_t>(size, kEndBytes + kCommentBytesMax);
-  ASSIGN_OR_RETURN(const std::string tail, ReadBytes(source, size - tail_bytes, tail_bytes));
-  const size_t at = tail.rfind("PK\5\6");
-  if (at == std::string::npos || tail_bytes - at < kEndBytes) {
+  return ReadBytes(source, size - tail_bytes, tail_bytes);
+}
+
+// Offset of the end record: the last signature in the file, and the only one whose
+// comment ends it. Some readers search from the end, others check the comment.
+absl::StatusOr<uint64_t> FindEnd(const ByteSource& source, std::string* end_record) {
+  ASSIGN_OR_RETURN(const std::string tail, ReadTail(source));
+  const uint64_t begin = source.size_bytes() - tail.size();
+  const size_t last = tail.rfind("PK\5\6");
+  if (last == std::string::npos || tail.size() - last < kEndBytes) {
     return TruncatedError(
         "zip: no end of central directory at the end of the file, want a complete archive (an "
         "interrupted save or download?)");
   }
-  *end_record = tail.substr(at, kEndBytes);
-  const uint64_t offset = size - tail_bytes + at;
-  const auto comment_bytes = ZipField<uint16_t>(*end_record, 20);
-  if (offset + kEndBytes + comment_bytes != size) {
-    return MalformedError("zip: end record at offset ", offset, " is followed by ",
-                          size - offset - kEndBytes, " bytes, want its comment of ", comment_bytes);
+  const std::vector<size_t> records = EndRecords(tail);
+  if (records.empty()) {
+    return MalformedError("zip: end record at offset ", begin + last, " is followed by ",
+                          tail.size() - last - kEndBytes, " bytes, want its comment of ",
+                          ZipField<uint16_t>(tail, last + 20));
   }
-  return offset;
+  if (records[0] != last) {
+    return UnsafeError("zip: end record at offset ", begin + records[0], " has another at offset ",
+                       begin + last, " in its comment, want one");
+  }
+  *end_record = tail.substr(last, kEndBytes);
+  return begin + last;
 }
 
 // A field of the end record: the value itself, or all ones if zip64 has it.
@@ -76,6 +94,11 @@ absl::Status ReadZip64End(const ByteSource& source, const std::string& end_recor
   const auto offset = ZipField<uint64_t>(locator, 8);
   if (ZipField<uint32_t>(locator, 4) != 0 || ZipField<uint32_t>(locator, 16) != 1) {
     return UnsupportedError("zip: archive spans several disks");
+  }
+  if (InRange(offset, kZip64EndBytes + 1, locator_offset)) {
+    return UnsupportedError("zip: zip64 end record at offset ", offset, " is ",
+                            locator_offset - offset, " bytes long, want ", kZip64EndBytes,
+                            " (no extensible data)");
   }
   if (locator_offset < kZip64EndBytes || offset != locator_offset - kZip64EndBytes) {
     return UnsafeError("zip: zip64 locator points to offset ", offset, ", want ",
@@ -177,6 +200,17 @@ absl::Status CheckName(absl::string_view name) {
   return absl::OkStatus();
 }
 
+// The name of the folder that everything lies in is never looked at; of other names
+// there is one reading only if they are ASCII or said to be UTF-8.
+absl::Status CheckEncoding(const ZipEntry& entry) {
+  const size_t slash = entry.name.find('/');
+  if ((entry.flags & kZipFlagUtf8) != 0 || slash == std::string::npos) return absl::OkStatus();
+  const bool ascii = std::all_of(entry.name.begin() + static_cast<ptrdiff_t>(slash),
+                                 entry.name.end(), [](char c) { return (c & 0x80) == 0; });
+  if (ascii) return absl::OkStatus();
+  return MalformedError("name is not ASCII, want flag 11 (UTF-8)");
+}
+
 // Replaces fields that are all ones by their zip64 values, which stand in a fixed
 // order. Values for fields that need none may stand there too, if they agree.
 absl::Status ApplyZip64(absl::string_view zip64, ZipEntry* entry) {
@@ -200,7 +234,7 @@ absl::Status ApplyZip64(absl::string_view zip64, ZipEntry* entry) {
 }
 
 absl::Status CheckFlags(const ZipEntry& entry) {
-  if ((entry.flags & kForbiddenFlags) != 0) {
+  if ((entry.flags & kZipForbiddenFlags) != 0) {
     return UnsupportedError("record is encrypted or patched (flags ", entry.flags, ")");
   }
   if ((entry.flags & ~kKnownFlags) != 0) {
@@ -251,6 +285,7 @@ absl::StatusOr<size_t> ParseEntry(absl::string_view bytes, ZipEntry* entry) {
   RETURN_IF_ERROR(ParseZipExtra(bytes.substr(kEntryBytes + name_bytes, extra_bytes), &zip64));
   RETURN_IF_ERROR(ApplyZip64(zip64, entry));
   RETURN_IF_ERROR(CheckFlags(*entry));
+  RETURN_IF_ERROR(CheckEncoding(*entry));
   RETURN_IF_ERROR(CheckSizes(*entry));
   return size;
 }
@@ -275,6 +310,11 @@ absl::Status ParseZipExtra(absl::string_view extra, absl::string_view* zip64) {
     extra.remove_prefix(size);
   }
   return absl::OkStatus();
+}
+
+bool EndsLikeZip(const ByteSource& source) {
+  const absl::StatusOr<std::string> tail = ReadTail(source);
+  return tail.ok() && !EndRecords(*tail).empty();
 }
 
 absl::StatusOr<ZipDirectory> ReadZipDirectory(const ByteSource& source, const Limits& limits) {

@@ -25,6 +25,8 @@ inline constexpr uint32_t kZip64LocatorSignature = 0x07064b50;
 inline constexpr uint16_t kZip64Extra = 0x0001;
 inline constexpr uint16_t kZipFlagDescriptor = 1u << 3;
 inline constexpr uint16_t kZipFlagUtf8 = 1u << 11;
+// Encrypted, patch data, strong encryption, masked headers.
+inline constexpr uint16_t kZipForbiddenFlags = 1u << 0 | 1u << 5 | 1u << 6 | 1u << 13;
 inline constexpr uint16_t kZipStored = 0;
 inline constexpr uint16_t kZipDeflate = 8;
 
@@ -55,6 +57,9 @@ struct ZipDirectory {
 
 // Reads the end records and the directory, and checks every entry for itself.
 absl::StatusOr<ZipDirectory> ReadZipDirectory(const ByteSource& source, const Limits& limits);
+
+// Whether an end record ends the file, whatever it begins with.
+bool EndsLikeZip(const ByteSource& source);
 
 // Walks an extra field. `zip64` receives the content of block 0x0001, or stays
 // empty. Refuses blocks that run over the end, that stand twice, or that change

@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t kLocalBytes = 30;
 constexpr size_t kWindowBytes = 4096;
-constexpr uint16_t kComparedFlags = kZipFlagDescriptor | kZipFlagUtf8 | 1u << 0;
+constexpr uint16_t kComparedFlags = kZipFlagDescriptor | kZipFlagUtf8;
 constexpr uint32_t kMarker32 = 0xFFFFFFFF;
 
 // Small reads near each other as one: the headers of small records share a window.
@@ -76,6 +76,14 @@ absl::Status CheckLocalZip64(absl::string_view zip64, const ZipEntry& entry, boo
 absl::Status CheckLocal(absl::string_view header, absl::string_view extra, const ZipEntry& entry) {
   const auto flags = ZipField<uint16_t>(header, 6);
   const bool descriptor = (flags & kZipFlagDescriptor) != 0;
+  if ((flags & kZipForbiddenFlags) != 0) {
+    return UnsupportedError("record is encrypted or patched (flags ", flags,
+                            " in its local header)");
+  }
+  if (((flags ^ entry.flags) & kZipFlagDescriptor) != 0) {
+    return MalformedError("flags of the local header are ", flags, " and those of the directory ",
+                          entry.flags, ", want both to say whether there is a data descriptor");
+  }
   if ((flags & ~kComparedFlags & ~6u) != 0 ||
       (flags & kComparedFlags) != (entry.flags & kComparedFlags)) {
     return UnsafeError("flags of the local header are ", flags, ", want the directory's ",
@@ -104,6 +112,10 @@ absl::Status CheckLocal(absl::string_view header, absl::string_view extra, const
 // The descriptor is what lies between the data and the next record.
 absl::Status CheckDescriptor(absl::string_view bytes, const ZipEntry& entry) {
   const bool wide = bytes.size() == 20 || bytes.size() == 24;
+  if (!wide && std::max(entry.stored_bytes, entry.size_bytes) > kMarker32) {
+    return MalformedError("data descriptor is ", bytes.size(), " bytes long, want 24 for ",
+                          entry.size_bytes, " bytes of data");
+  }
   if (bytes.size() == 16 || bytes.size() == 24) {
     if (ZipField<uint32_t>(bytes, 0) != kZipDescriptorSignature) {
       return MalformedError("data is followed by ", bytes.size(),
@@ -133,7 +145,12 @@ absl::Status CheckRecord(Window* window, const ZipEntry& entry, uint64_t next, Z
   }
   const uint64_t name_bytes = ZipField<uint16_t>(header, 26);
   const uint64_t extra_bytes = ZipField<uint16_t>(header, 28);
-  const uint64_t data = entry.header_offset + kLocalBytes + name_bytes + extra_bytes;
+  const uint64_t names_end = entry.header_offset + kLocalBytes + name_bytes;
+  const uint64_t data = names_end + extra_bytes;
+  if (names_end <= next && data > next) {
+    return MalformedError("extra field of the local header is ", extra_bytes,
+                          " bytes long and runs over offset ", next, ", where the record ends");
+  }
   if (data > next || entry.stored_bytes > next - data) {
     return UnsafeError("record at offset ", entry.header_offset, " overlaps what begins at offset ",
                        next);
@@ -184,7 +201,13 @@ absl::StatusOr<std::vector<ZipRecord>> CheckRecords(const ByteSource& source,
                                                     const ZipDirectory& directory) {
   const std::vector<size_t> order = FileOrder(directory.entries);
   if (const uint64_t first = directory.entries[order[0]].header_offset; first != 0) {
-    return UnsafeError("zip: first record begins at offset ", first, ", want 0");
+    return MalformedError("zip: first record begins at offset ", first, ", want 0");
+  }
+  if (const ZipEntry& last = directory.entries[order.back()];
+      !InRange(last.header_offset, kLocalBytes, directory.offset)) {
+    return MalformedError("zip: record ", Printable(last.name), ": local header at offset ",
+                          last.header_offset, ", want it before the directory at offset ",
+                          directory.offset);
   }
   Window window(&source);
   std::vector<ZipRecord> records;

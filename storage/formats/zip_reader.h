@@ -6,13 +6,15 @@
 // Source:  PKWARE APPNOTE 6.3.9; torch's writer (caffe2 inline_container.cc, miniz),
 //          which leaves CRC and sizes of local headers zero and writes descriptors.
 // Stricter than any reader of torch files:
-//   end record     the last one in the file, its comment ends the file (and is dropped);
-//                  zip64 end record and locator directly before it, and agreeing
+//   end record     the last one in the file, its comment ends the file (and is dropped) and
+//                  holds no second one; zip64 end record and locator directly before it,
+//                  agreeing, without extensible data
 //   directory      ends where the end records begin; as many entries as they say
 //   records        the first at offset 0, no gap, no overlap; local header, descriptor
 //                  (12, 16, 20 or 24 bytes) and directory tell the same
-//   names          UTF-8, relative, no "..", "\\", ":", control character or empty part;
-//                  none twice, case ignored; no Info-ZIP "Unicode path" field
+//   names          UTF-8 (and said to be so, below the first folder), relative, no "..", "\\",
+//                  ":", control character or empty part; none twice, case ignored; no
+//                  Info-ZIP "Unicode path" field
 //   methods        stored and deflate; no encryption, no patches, one disk
 // Folders ("x/") take part in the layout and are not listed.
 //

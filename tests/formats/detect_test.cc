@@ -12,6 +12,8 @@ TEST(Detect, KnowsContainersByTheirFirstBytes) {
     Format format;
   } cases[] = {
       {"PK\3\4rest", Format::kPyTorch},
+      {"PK\3", Format::kPyTorch},
+      {"PK\5\6" + std::string(18, '\0'), Format::kPyTorch},
       {Hex("8002") + magic, Format::kPyTorchLegacy},
       {Hex("8003") + magic, Format::kPyTorchLegacy},
       {Hex("8004950c00000000000000") + magic, Format::kPyTorchLegacy},
@@ -70,8 +72,6 @@ TEST(Detect, NamesWhatIsNotAStateDict) {
     std::string head;
     const char* part;
   } cases[] = {
-      {"PK\5\6" + std::string(18, '\0'), "empty zip"},
-      {"PYTORCH1....", "preview"},
       {"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"},
       {"<!DOCTYPE html>", "HTML page"},
       {"\n  <HTML>", "HTML page"},
@@ -93,6 +93,8 @@ TEST(Detect, NamesWhatIsNotAStateDict) {
     EXPECT_TRUE(FailsWith(DetectFormat(c.head).status(), Reason::kWrongFormat, c.part)) << c.part;
   }
   EXPECT_TRUE(FailsWith(DetectFormat("").status(), Reason::kTruncated, "empty"));
+  EXPECT_TRUE(
+      FailsWith(DetectFormat("PYTORCH1....").status(), Reason::kUnsupported, "1.0 preview"));
 }
 
 }  // namespace

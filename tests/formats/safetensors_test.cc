@@ -150,7 +150,7 @@ TEST(Safetensors, AcceptsUnusualFiles) {
   }
 }
 
-TEST(Safetensors, ReadsForwardInDataOrder) {  // D50
+TEST(Safetensors, ReadsForwardInDataOrder) {  // row D50
   const std::string file = Safetensors("{\"a\":" + F32(4) + ",\"b\":" + F32(0) + "}", "bbbbaaaa");
   const auto forward = ReadAllForward(file, Format::kSafetensors);
   EXPECT_EQ(Lines(*forward), "b float32 [1];a float32 [1];");
@@ -237,8 +237,8 @@ std::vector<Bad> BadFiles() {
       {"D30", Safetensors(A(Info("\"F4\"", "[3]", "[0,1]")), "x"), Reason::kMalformed,
        "whole bytes"},
       {"D31", Safetensors(A(Info("\"F4\"", "[2,1]", "[0,1]")), "x"), Reason::kUnsupported, "odd"},
-      {"F4 []", Safetensors(A(Info("\"F4\"", "[]", "[0,1]")), "x"), Reason::kMalformed, "0-dim"},
-      {"F6 [3]", Safetensors(A(Info("\"F6_E2M3\"", "[3]", "[0,2]")), "xx"), Reason::kMalformed,
+      {"D30 F4 []", Safetensors(A(Info("\"F4\"", "[]", "[0,1]")), "x"), Reason::kMalformed, "0-dim"},
+      {"D30 F6 [3]", Safetensors(A(Info("\"F6_E2M3\"", "[3]", "[0,2]")), "xx"), Reason::kMalformed,
        "whole bytes"},
       {"D33a", shape("[2,-1]"), Reason::kMalformed, "shape holds a negative number"},
       {"D33b", shape("[2.0]"), Reason::kMalformed, "shape holds a number that is no integer"},
@@ -330,7 +330,7 @@ TEST(Safetensors, NamesOtherThingsGivenAsSafetensors) {
   }
 }
 
-TEST(Safetensors, RefusesEveryTruncation) {  // D69
+TEST(Safetensors, RefusesEveryTruncation) {  // row D69
   const std::string file = *WriteAll(Format::kSafetensors, {MakeTensor("a", DType::kFloat32, {20}),
                                                             MakeTensor("b", DType::kBool, {3})});
   for (size_t n = 0; n < file.size(); ++n) {
@@ -467,7 +467,7 @@ TEST(Safetensors, BoundsTheLeavesItKeeps) {
 TEST(Safetensors, RefusesToWriteWhatItCannotHold) {
   EXPECT_TRUE(FailsWith(
       WriteAll(Format::kSafetensors, {MakeTensor("__metadata__", DType::kInt8, {})}).status(),
-      Reason::kUnsupported, "__metadata__"));  // F20
+      Reason::kUnsupported, "__metadata__"));  // row F20
   std::vector<Tensor> many;
   for (int i = 0; i < 8; ++i) {
     many.push_back(MakeTensor(absl::StrCat("k", i), DType::kComplex128, {}));
@@ -483,7 +483,7 @@ TEST(Safetensors, RefusesToWriteWhatItCannotHold) {
                         Reason::kLimit, "header_bytes_max"));
 }
 
-TEST(Safetensors, RefusesHugeRepetitionOfTiesBeforeTheFirstByte) {  // F22
+TEST(Safetensors, RefusesHugeRepetitionOfTiesBeforeTheFirstByte) {  // row F22
   LayoutInput input;
   Ties ties(1);
   for (uint32_t i = 0; i < 1000; ++i) {

@@ -74,7 +74,7 @@ TEST(TorchSharp, AcceptsUnusualFiles) {
   }
 }
 
-TEST(TorchSharp, KeepsEveryBit) {  // A51
+TEST(TorchSharp, KeepsEveryBit) {  // row A51
   const auto tensors = ReadAll(One("0601 03 0100a07f 00000080 01000000"));
   EXPECT_EQ((*tensors)[0].bytes, Hex("0100a07f 00000080 01000000"));
 }
@@ -141,7 +141,7 @@ std::vector<Bad> BadFiles() {
       {"A62", golden.substr(0, 14), Reason::kTruncated, "byte 14"},
       {"A63", std::string(512, '\0'), Reason::kMalformed, "byte 1: input goes on"},
       {"A64", Hex("01 4b") + std::string(75, '\xA7'), Reason::kMalformed, "UTF-8"},
-      {"50", One("0b01 02 0102"), Reason::kMalformed, "byte 1 of the bool tensor is 2, want 0"},
+      {"A50 forward", One("0b01 02 0102"), Reason::kMalformed, "byte 1 of the bool tensor is 2, want 0"},
   };
 }
 
@@ -307,7 +307,7 @@ TEST(TorchSharp, EveryFlippedByteIsHandledAlikeBothWays) {
   }
 }
 
-TEST(TorchSharp, ReadsAMillionScalars) {  // A59
+TEST(TorchSharp, ReadsAMillionScalars) {  // row A59
   std::string file = Hex("c0843d");       // 1 000 000
   for (int i = 0; i < 1'000'000; ++i) {
     const std::string key = absl::StrCat(i);

@@ -129,6 +129,7 @@ struct BadBlocks {
 
 class PushRefusesBlocks : public ::testing::TestWithParam<BadBlocks> {};
 
+// rows A65, B76: what comes is not what the client said it would send.
 TEST_P(PushRefusesBlocks, AndNothingIsVisible) {
   for (const char* engine : {"memory", "rocksdb"}) {
     TestServer server(engine);

@@ -499,8 +499,7 @@ TEST(PyTorchReader, NamesOtherZips) {
   const std::vector<std::pair<std::string, std::string>> table = {
       {"arr_0.npy", "NumPy"},
       {"model.pth", "checkpoint in it"},
-      {"data.pkl", "no folder"},
-      {"a/model.json", "TorchScript archive of torch 1.0"},
+      {"serialized_exported_program.json", "torch.export"},
       {"a/.data/extern_modules", "torch.package"},
       {"MAR-INF/MANIFEST.json", "TorchServe"},
       {"model.weights.h5", "Keras"},
@@ -510,6 +509,10 @@ TEST(PyTorchReader, NamesOtherZips) {
     const std::string file = BuildZip({{.name = name, .data = "x"}});
     EXPECT_TRUE(FailsWith(ReadZip(file).status(), Reason::kWrongFormat, part)) << name;
   }
+  EXPECT_TRUE(FailsWith(ReadZip(BuildZip({{"data.pkl", "x"}})).status(), Reason::kMalformed,
+                        "in no folder"));
+  EXPECT_TRUE(FailsWith(ReadZip(BuildZip({{"a/model.json", "x"}})).status(), Reason::kUnsupported,
+                        "TorchScript archive of torch 1.0"));
   EXPECT_TRUE(FailsWith(ReadZip(BuildZip({{"a/data.pkl", Pickled("}")}, {"b/x", "y"}})).status(),
                         Reason::kMalformed, "one folder"));
 }
