@@ -1,6 +1,8 @@
 #include <ballast/client.h>
 
+#include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -9,6 +11,7 @@
 #include "client/file_sink.h"
 #include "client/pull_stream.h"
 #include "client/push_source.h"
+#include "client/shard_folder.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
@@ -52,10 +55,11 @@ absl::Status CompareTensors(const Manifest& want, const Manifest& found) {
 // Reads back what was written, from the disk's side, and compares it with the manifest.
 absl::Status VerifyWritten(const std::string& path, Format format, const Manifest& manifest,
                            Operation* operation, const Limits& limits) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file, OpenFile(path));
-  absl::StatusOr<std::unique_ptr<PushSource>> source = OpenPushFile(file.get(), format, {}, limits);
-  if (!source.ok()) return absl::DataLossError(source.status().message());
-  const absl::StatusOr<Manifest> found = HashBlocks(**source, operation, Progress::Phase::kVerify);
+  absl::StatusOr<WeightsFile> weights = OpenWeights(path, format, limits);
+  if (!weights.ok()) return absl::DataLossError(weights.status().message());
+  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
+                   PushSourceOf(*std::move(weights), {}, limits));
+  const absl::StatusOr<Manifest> found = HashBlocks(*source, operation, Progress::Phase::kVerify);
   if (found.ok()) return CompareTensors(manifest, *found);
   if (found.status().code() != absl::StatusCode::kInvalidArgument) return found.status();
   return absl::DataLossError(found.status().message());
@@ -106,6 +110,25 @@ class TensorFiller {
   std::vector<absl::Span<char>> memory_;  // what is left to fill of each
   size_t next_ = 0;
 };
+
+absl::Status CheckSharding(Format format, uint64_t max_shard_bytes) {
+  if (format != Format::kUnknown && !CanShard(format)) {
+    return UnsupportedError("format is ", FormatName(format),
+                            ", which is not written in shards, want safetensors or pytorch");
+  }
+  if (max_shard_bytes > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError("the largest size of a shard is 0, want a number of bytes");
+}
+
+// As pushed, if that is written in shards and can hold it.
+Format DefaultSharded(const Manifest& manifest) {
+  const auto fits = [&](const ManifestEntry& entry) {
+    return FormatHasDType(manifest.format, entry.spec.dtype);
+  };
+  const bool as_pushed = CanShard(manifest.format) &&
+                         std::all_of(manifest.entries.begin(), manifest.entries.end(), fits);
+  return as_pushed ? manifest.format : Format::kSafetensors;
+}
 
 // Resolves the reference and compares that version with the schema, so that what is
 // pulled afterwards is what was compared.
@@ -172,6 +195,51 @@ absl::StatusOr<PullResult> Client::PullFile(const std::string& reference, const 
   RETURN_IF_ERROR(operation.Report(Progress::Phase::kReceive, result.bytes, result.bytes));
   RETURN_IF_ERROR(file->Commit());
   return result;
+}
+
+absl::StatusOr<PullShardsResult> Client::PullShards(const std::string& reference,
+                                                    const std::string& folder,
+                                                    uint64_t max_shard_bytes,
+                                                    const PullOptions& options) {
+  const Limits& limits = impl_->connection.limits();
+  RETURN_IF_ERROR(CheckPull(reference, options, limits));
+  RETURN_IF_ERROR(CheckSharding(options.format, max_shard_bytes));
+  Operation operation = impl_->Begin(options.control);
+  ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFolder> target,
+                   AtomicFolder::Create(folder, options.overwrite, IsShardedName));
+  ASSIGN_OR_RETURN(const std::string exact, PassSchema(this, reference, options));
+  v1::PullRequest request = PullRequestOf(exact, options);
+  request.set_format(std::string(FormatName(Format::kTensors)));
+  request.set_with_manifest(true);
+  Manifest manifest;
+  Format format = options.format;
+  std::optional<ShardFolder> shards;
+  PullHandlers handlers;
+  handlers.manifest = [&](const Manifest& m) -> absl::Status {
+    manifest = m;
+    if (format == Format::kUnknown) format = DefaultSharded(manifest);
+    ASSIGN_OR_RETURN(ShardedLayout layout,
+                     LayOutShards(format, LayoutInputOf(manifest), max_shard_bytes, limits));
+    shards.emplace(target.get(), std::move(layout), manifest);
+    return absl::OkStatus();
+  };
+  handlers.data = [&](const std::vector<Chunk>& chunks) -> absl::Status {
+    for (const Chunk& chunk : chunks) RETURN_IF_ERROR(shards->Write(chunk.bytes));
+    return absl::OkStatus();
+  };
+  ASSIGN_OR_RETURN(PullResult result,
+                   PullStream(&impl_->connection, &operation, std::move(request), handlers).Run());
+  RETURN_IF_ERROR(shards->Finish());
+  if (options.verify_sha256) {
+    RETURN_IF_ERROR(VerifyWritten(target->temp_path(), format, manifest, &operation, limits),
+                    absl::StrCat("verifying ", Printable(folder)));
+  }
+  RETURN_IF_ERROR(operation.Report(Progress::Phase::kReceive, result.bytes, result.bytes));
+  RETURN_IF_ERROR(target->Commit());
+  result.format = format;
+  result.bytes = shards->size_bytes();
+  WarnIfNothing(options.rules, &result);
+  return PullShardsResult{std::move(result), shards->Names()};
 }
 
 absl::StatusOr<PullResult> Client::PullTensors(const std::string& reference,

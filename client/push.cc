@@ -78,15 +78,16 @@ absl::StatusOr<PushResult> Client::PushFile(const std::string& path, const std::
   Connection* connection = &impl_->connection;
   RETURN_IF_ERROR(CheckPush(model, options, connection->limits()));
   Operation operation = impl_->Begin(options.control);
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file, OpenFile(path));
   if (options.raw) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file, OpenFile(path));
     return WithRetries(connection, &operation, model, options, [&](PushExchange& exchange) {
       SourceStream stream(file.get());
       return exchange.SendFile(&stream, file->size_bytes());
     });
   }
+  ASSIGN_OR_RETURN(WeightsFile weights, OpenWeights(path, options.format, connection->limits()));
   ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
-                   OpenPushFile(file.get(), options.format, options.rules, connection->limits()),
+                   PushSourceOf(std::move(weights), options.rules, connection->limits()),
                    Printable(path));
   absl::StatusOr<PushResult> result = PushSourceTo(connection, &operation, *source, model, options);
   if (result.ok() || GetReason(result.status()) != Reason::kChecksum) return result;

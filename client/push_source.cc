@@ -18,8 +18,8 @@ namespace {
 
 class FilePushSource : public PushSource {
  public:
-  FilePushSource(const ByteSource* source, SourceStateDict dict, const Limits& limits)
-      : source_(source), dict_(std::move(dict)), limits_(limits) {
+  FilePushSource(WeightsFile weights, const Limits& limits)
+      : source_(std::move(weights.source)), dict_(std::move(weights.dict)), limits_(limits) {
     for (const SourceEntry& entry : dict_.entries) facts_.entries.push_back({entry.spec, {}});
     facts_.ties = dict_.ties;
     facts_.format = dict_.format;
@@ -28,11 +28,12 @@ class FilePushSource : public PushSource {
     facts_.leaves_json = LeavesJson(dict_.leaves);
     warnings_ = dict_.warnings;
     if (const std::string hint = SelectHint(dict_); !hint.empty()) warnings_.push_back(hint);
+    if (const std::string hint = AdapterHint(dict_); !hint.empty()) warnings_.push_back(hint);
     for (std::string& warning : LeafWarnings(dict_.leaves)) warnings_.push_back(std::move(warning));
   }
 
   std::unique_ptr<TensorSource> NewReader() const override {
-    return MakeFileTensorSource(source_, &dict_, SpoolFolder(), limits_);
+    return MakeFileTensorSource(source_.get(), &dict_, SpoolFolder(), limits_);
   }
   bool Splittable(uint32_t entry) const override {
     return dict_.storages[dict_.entries[entry].storage].encoding == SourceStorage::Encoding::kRaw;
@@ -40,7 +41,7 @@ class FilePushSource : public PushSource {
   absl::Status CheckContainer(const Manifest& manifest) const override;
 
  private:
-  const ByteSource* source_;  // Must outlive this.
+  const std::unique_ptr<ByteSource> source_;
   const SourceStateDict dict_;
   const Limits limits_;
 };
@@ -162,12 +163,11 @@ absl::Status ApplyRules(const KeyRuleOptions& rules, const Limits& limits, Sourc
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<PushSource>> OpenPushFile(const ByteSource* source, Format format,
+absl::StatusOr<std::unique_ptr<PushSource>> PushSourceOf(WeightsFile weights,
                                                          const KeyRuleOptions& rules,
                                                          const Limits& limits) {
-  ASSIGN_OR_RETURN(SourceStateDict dict, ReadStateDict(*source, format, limits));
-  RETURN_IF_ERROR(ApplyRules(rules, limits, &dict));
-  return std::make_unique<FilePushSource>(source, std::move(dict), limits);
+  RETURN_IF_ERROR(ApplyRules(rules, limits, &weights.dict));
+  return std::make_unique<FilePushSource>(std::move(weights), limits);
 }
 
 absl::StatusOr<std::unique_ptr<PushSource>> OpenPushTensors(absl::Span<const TensorView> tensors,

@@ -12,9 +12,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/connection.h"
-#include "storage/base/byte_io.h"
 #include "storage/formats/state_dict.h"
 #include "storage/formats/tensor_source.h"
+#include "storage/formats/weights_file.h"
 #include "storage/model/manifest.h"
 
 namespace ballast {
@@ -39,9 +39,8 @@ class PushSource {
   std::vector<std::string> warnings_;
 };
 
-// A file, after the rules. `source` must outlive the result.
-// Errors: as ReadStateDict and KeyRules.
-absl::StatusOr<std::unique_ptr<PushSource>> OpenPushFile(const ByteSource* source, Format format,
+// Weights that were opened, after the rules. Errors: as KeyRules.
+absl::StatusOr<std::unique_ptr<PushSource>> PushSourceOf(WeightsFile weights,
                                                          const KeyRuleOptions& rules,
                                                          const Limits& limits);
 

@@ -3,8 +3,11 @@
 #include <array>
 #include <optional>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/input.h"
 #include "client/cli/target.h"
@@ -76,6 +79,43 @@ absl::Status CheckPlainDict(bool plain_dict, Format format) {
   if (!plain_dict || format == Format::kUnknown || HasPlainDict(format)) return absl::OkStatus();
   return UsageError(absl::StrCat("--plain-dict: the format is ", FormatName(format),
                                  ", want pytorch or pytorch-legacy"));
+}
+
+CLI::Option* AddShardSize(CLI::App* command, std::string* text) {
+  return command
+      ->add_option("--max-shard-size", *text,
+                   "a folder of shards with an index, each of at most SIZE (5GB, 500MiB,\n"
+                   "bytes), as Hugging Face's libraries have them: safetensors or pytorch")
+      ->type_name("SIZE");
+}
+
+absl::StatusOr<uint64_t> ShardBytes(const std::string& text) {
+  struct Unit {
+    absl::string_view name;
+    uint64_t bytes;
+  };
+  constexpr Unit kUnits[] = {{"kb", 1000},
+                             {"mb", 1000'000},
+                             {"gb", 1000'000'000},
+                             {"tb", 1000'000'000'000},
+                             {"kib", 1u << 10},
+                             {"mib", 1u << 20},
+                             {"gib", 1u << 30},
+                             {"tib", uint64_t{1} << 40},
+                             {"", 1}};
+  const std::string lower = absl::AsciiStrToLower(text);
+  for (const Unit& unit : kUnits) {
+    absl::string_view number = lower;
+    if (!absl::ConsumeSuffix(&number, unit.name)) continue;
+    double value = 0;
+    const bool good = number.find_first_not_of("0123456789. ") == absl::string_view::npos &&
+                      absl::SimpleAtod(number, &value);
+    const double bytes = value * static_cast<double>(unit.bytes);
+    if (good && bytes >= 1 && bytes <= 1e18) return static_cast<uint64_t>(bytes);
+    break;
+  }
+  return UsageError(absl::StrCat("--max-shard-size: is \"", Printable(text),
+                                 "\", want a size such as 5GB, 500MiB or bytes"));
 }
 
 absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, Session* session) {

@@ -33,6 +33,11 @@ void AddPlainDictFlag(CLI::App* command, bool* plain_dict);
 // Errors: usage  a format that has no plain dict; kUnknown passes.
 absl::Status CheckPlainDict(bool plain_dict, Format format);
 
+// --max-shard-size: plain bytes, or a number with KB, MB, GB, TB (thousands, as Hugging
+// Face has them) or KiB, MiB, GiB, TiB. Errors: usage.
+absl::StatusOr<uint64_t> ShardBytes(const std::string& text);
+CLI::Option* AddShardSize(CLI::App* command, std::string* text);
+
 // What --schema FILE|REF names; "" is no schema.
 // Errors: usage  not a schema, not a reference. NotFound.
 absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, Session* session);

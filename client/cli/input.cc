@@ -6,13 +6,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "client/spool_folder.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
+#include "storage/formats/json_text.h"
 #include "storage/formats/reader.h"
+#include "storage/formats/shard_index.h"
 
 namespace ballast::cli {
 
@@ -50,6 +51,14 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenInput(const std::string& path,
   }
 }
 
+absl::StatusOr<WeightsFile> OpenInputWeights(const std::string& path, Format format,
+                                             const CancelToken& cancel, const Limits& limits) {
+  if (path != "-") return OpenWeights(path, format, limits);
+  ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> spool, OpenInput(path, cancel, limits));
+  ASSIGN_OR_RETURN(WeightsFile weights, ReadWeights(std::move(spool), format, limits), path);
+  return weights;
+}
+
 absl::StatusOr<std::string> ReadSchemaText(const ByteSource& source, const Limits& limits) {
   if (source.size_bytes() > limits.schema_bytes_max) {
     return LimitError("schema: is ", source.size_bytes(), " bytes, want at most ",
@@ -60,14 +69,12 @@ absl::StatusOr<std::string> ReadSchemaText(const ByteSource& source, const Limit
   return text;
 }
 
-absl::StatusOr<bool> LooksLikeJson(const ByteSource& source) {
+absl::StatusOr<bool> LooksLikeSchema(const ByteSource& source, const Limits& limits) {
   std::string head(std::min<uint64_t>(source.size_bytes(), kDetectBytes), '\0');
   RETURN_IF_ERROR(source.ReadAt(0, absl::MakeSpan(head.data(), head.size())));
-  const bool text = std::all_of(head.begin(), head.end(), [](char c) {
-    return static_cast<unsigned char>(c) >= ' ' ||
-           absl::ascii_isspace(static_cast<unsigned char>(c));
-  });
-  return text && absl::StartsWith(absl::StripLeadingAsciiWhitespace(head), "{");
+  if (!BeginsLikeJsonObject(head)) return false;
+  ASSIGN_OR_RETURN(const std::string text, ReadSchemaText(source, limits));
+  return !HasWeightMap(text);
 }
 
 }  // namespace ballast::cli

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "storage/base/byte_io.h"
 #include "storage/base/limits.h"
+#include "storage/formats/weights_file.h"
 
 namespace ballast::cli {
 
@@ -33,12 +34,16 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenInput(const std::string& path,
                                                       const CancelToken& cancel,
                                                       const Limits& limits);
 
+// Weights from a file, an index of shards, their folder, or "-" (a file on stdin).
+// Errors: as OpenInput and OpenWeights, the name in front.
+absl::StatusOr<WeightsFile> OpenInputWeights(const std::string& path, Format format,
+                                             const CancelToken& cancel, const Limits& limits);
+
 // All of it. Errors: ResourceExhausted  limits.schema_bytes_max.
 absl::StatusOr<std::string> ReadSchemaText(const ByteSource& source, const Limits& limits);
 
-// Whether this is the text of a schema rather than a container of weights: it begins
-// with "{", and its first bytes are text.
-absl::StatusOr<bool> LooksLikeJson(const ByteSource& source);
+// Whether this is the text of a schema rather than weights: JSON, but no index of shards.
+absl::StatusOr<bool> LooksLikeSchema(const ByteSource& source, const Limits& limits);
 
 }  // namespace ballast::cli
 

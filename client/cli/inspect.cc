@@ -1,5 +1,3 @@
-#include <ballast/local.h>
-
 #include <memory>
 
 #include "client/cli/commands.h"
@@ -8,6 +6,7 @@
 #include "client/cli/input.h"
 #include "client/cli/target.h"
 #include "client/cli/text.h"
+#include "client/local_weights.h"
 #include "storage/base/status.h"
 
 namespace ballast::cli {
@@ -25,9 +24,10 @@ absl::StatusOr<std::string> InspectThe(Session* session, const Target& target,
     ASSIGN_OR_RETURN(Client* const client, session->GetClient());
     return client->Inspect(reference, flags.options);
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file,
-                   OpenInput(target.text, session->cancel(), session->limits()));
-  absl::StatusOr<std::string> json = InspectSource(*file, flags.options, session->limits());
+  ASSIGN_OR_RETURN(
+      const WeightsFile weights,
+      OpenInputWeights(target.text, flags.options.format, session->cancel(), session->limits()));
+  absl::StatusOr<std::string> json = InspectWeights(weights, flags.options, session->limits());
   if (!json.ok()) return WithContext(json.status(), Printable(target.text));
   return json;
 }
@@ -50,7 +50,10 @@ absl::Status RunInspect(Session* session, InspectFlags* flags) {
 void AddInspect(CLI::App* app, Session* session, Command* chosen) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* inspect = app->add_subcommand("inspect", "what is in a file or version");
-  inspect->add_option("FILE|REF", flags->target, "a file (- for stdin) or a version")->required();
+  inspect
+      ->add_option("FILE|REF", flags->target,
+                   "a file, a folder of shards, - for stdin, or a version")
+      ->required();
   inspect->add_flag("--digests", flags->options.digests, "SHA-256 of every tensor: a full read");
   inspect->add_option("--format", flags->format, "what FILE is (default auto: by content)");
   inspect->callback([=] { *chosen = [=] { return RunInspect(session, flags.get()); }; });

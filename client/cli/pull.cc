@@ -12,15 +12,28 @@
 #include "storage/base/file.h"
 #include "storage/base/status.h"
 #include "storage/formats/layout.h"
+#include "storage/formats/shard_plan.h"
 
 namespace ballast::cli {
 namespace {
 
 struct PullFlags {
-  std::string reference, out, format, schema, verify;
+  std::string reference, out, format, schema, verify, shard_size;
   bool no_strict = false;
+  uint64_t shard_bytes = 0;  // 0: one file
   PullOptions options;
 };
+
+absl::Status CheckShards(PullFlags* flags) {
+  if (flags->shard_size.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(flags->shard_bytes, ShardBytes(flags->shard_size));
+  if (flags->out == "-") return UsageError("--max-shard-size: makes a folder, want -o FOLDER");
+  if (flags->options.format == Format::kUnknown || CanShard(flags->options.format)) {
+    return absl::OkStatus();
+  }
+  return UsageError("--max-shard-size: --format is " + flags->format +
+                    ", want safetensors or pytorch");
+}
 
 absl::Status CheckFlags(Session* session, PullFlags* flags) {
   PullOptions& options = flags->options;
@@ -37,14 +50,18 @@ absl::Status CheckFlags(Session* session, PullFlags* flags) {
   }
   ASSIGN_OR_RETURN(options.format, WritableFormat("--format", flags->format));
   RETURN_IF_ERROR(CheckPlainDict(options.plain_dict, options.format));
+  RETURN_IF_ERROR(CheckShards(flags));
   ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session));
   return absl::OkStatus();
 }
 
-// "resnet.pth" for vision/resnet; fixes version and format, which the name depends on.
+// "resnet.pth" for vision/resnet, or "resnet" for a folder; fixes version and format, which the
+// name depends on.
 absl::Status ChooseName(Client* client, PullFlags* flags) {
   ASSIGN_OR_RETURN(const VersionDescription version, client->GetVersion(flags->reference));
   flags->reference = absl::StrCat(version.model, ":", version.version);
+  flags->out = version.model.substr(version.model.rfind('/') + 1);
+  if (flags->shard_bytes > 0) return absl::OkStatus();
   Format& format = flags->options.format;
   if (format == Format::kUnknown) {
     const bool plain = flags->options.plain_dict;
@@ -52,30 +69,40 @@ absl::Status ChooseName(Client* client, PullFlags* flags) {
                       (!plain || HasPlainDict(version.format));
     format = fits ? version.format : plain ? Format::kPyTorch : Format::kSafetensors;
   }
-  flags->out = absl::StrCat(version.model.substr(version.model.rfind('/') + 1), ".",
-                            FormatExtension(format));
+  absl::StrAppend(&flags->out, ".", FormatExtension(format));
   return absl::OkStatus();
 }
 
-absl::StatusOr<PullResult> Pull(Client* client, const PullFlags& flags) {
+// One file is a result without names.
+absl::StatusOr<PullShardsResult> Pull(Client* client, const PullFlags& flags) {
+  absl::StatusOr<PullResult> pulled;
   if (flags.out == "-") {
     const std::unique_ptr<ByteSink> sink = SinkToFd(STDOUT_FILENO);
-    return client->PullToSink(flags.reference, sink.get(), flags.options);
+    pulled = client->PullToSink(flags.reference, sink.get(), flags.options);
+  } else {
+    const CleanupScope cleanup;
+    if (flags.shard_bytes > 0) {
+      return client->PullShards(flags.reference, flags.out, flags.shard_bytes, flags.options);
+    }
+    pulled = client->PullFile(flags.reference, flags.out, flags.options);
   }
-  const CleanupScope cleanup;
-  return client->PullFile(flags.reference, flags.out, flags.options);
+  RETURN_IF_ERROR(pulled.status());
+  return PullShardsResult{*std::move(pulled), {}};
 }
 
-Json ResultJson(const PullResult& result, const std::string& path) {
-  return {{"reference", result.reference},
-          {"model", result.model},
-          {"version", result.version},
-          {"digest", "sha256:" + result.digest.Hex()},
-          {"path", path},
-          {"format", std::string(FormatName(result.format))},
-          {"entries", result.entries},
-          {"bytes", result.bytes},
-          {"warnings", result.warnings}};
+Json ResultJson(const PullShardsResult& pulled, const std::string& path) {
+  const PullResult& result = pulled.pulled;
+  Json json = {{"reference", result.reference},
+               {"model", result.model},
+               {"version", result.version},
+               {"digest", "sha256:" + result.digest.Hex()},
+               {"path", path},
+               {"format", std::string(FormatName(result.format))},
+               {"entries", result.entries},
+               {"bytes", result.bytes},
+               {"warnings", result.warnings}};
+  if (!pulled.files.empty()) json["files"] = pulled.files;
+  return json;
 }
 
 absl::Status RunPull(Session* session, PullFlags* flags) {
@@ -85,17 +112,19 @@ absl::Status RunPull(Session* session, PullFlags* flags) {
   Report report;
   flags->options.refusal = &report;
   flags->options.control = session->Control();
-  const absl::StatusOr<PullResult> result = Pull(client, *flags);
+  const absl::StatusOr<PullShardsResult> pulled = Pull(client, *flags);
   session->EndProgress();
   const bool to_stdout = flags->out == "-";
   if (!report.ok && !to_stdout) RETURN_IF_ERROR(session->PrintReport(report));
-  RETURN_IF_ERROR(result.status());
-  session->Warn(result->warnings);
+  RETURN_IF_ERROR(pulled.status());
+  const PullResult& result = pulled->pulled;
+  session->Warn(result.warnings);
   if (to_stdout) return absl::OkStatus();
-  if (session->json()) return session->Print(JsonLine(ResultJson(*result, flags->out)));
+  if (session->json()) return session->Print(JsonLine(ResultJson(*pulled, flags->out)));
   return session->Tell(absl::StrCat(
-      Printable(flags->out), "  ", result->reference, " as ", FormatName(result->format), ", ",
-      Count(result->entries, "entry"), ", ", BytesText(result->bytes)));
+      Printable(flags->out), "  ", result.reference, " as ", FormatName(result.format), ", ",
+      Count(result.entries, "entry"), ", ", BytesText(result.bytes),
+      pulled->files.empty() ? "" : absl::StrCat(" in ", Count(pulled->files.size(), "file"))));
 }
 
 }  // namespace
@@ -106,13 +135,15 @@ void AddPull(CLI::App* app, Session* session, Command* chosen) {
   pull->add_option("REF", flags->reference, "model, model:12, model@alias, model@sha256:…")
       ->required();
   pull->add_option("-o,--output", flags->out,
-                   "the file, or - for stdout (default: last part of the name)")
+                   "the file or folder, or - for stdout (default: last part of the name)")
       ->type_name("FILE");
   pull->add_option("--format", flags->format,
                    "torchsharp, pytorch, pytorch-legacy or safetensors (default: as pushed, else "
                    "safetensors)");
   AddPlainDictFlag(pull, &flags->options.plain_dict);
-  pull->add_flag("--force", flags->options.overwrite, "overwrite an existing file");
+  pull->add_flag("--force", flags->options.overwrite,
+                 "overwrite an existing file, or a folder of shards");
+  AddShardSize(pull, &flags->shard_size);
   pull->add_flag("--with-optimizer", flags->options.with_optimizer,
                  "also what is not weights: optimizer state and the like");
   AddRuleFlags(pull, &flags->options.rules);

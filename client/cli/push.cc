@@ -96,7 +96,9 @@ absl::Status RunPush(Session* session, PushFlags* flags) {
 void AddPush(CLI::App* app, Session* session, Command* chosen) {
   auto flags = std::make_shared<PushFlags>();
   CLI::App* push = app->add_subcommand("push", "store a file as a new version of a model");
-  push->add_option("FILE", flags->file, "file of any format that can be read, or - for stdin")
+  push->add_option("FILE", flags->file,
+                   "file of any format that can be read, the index of\n"
+                   "a sharded checkpoint or its folder, or - for stdin")
       ->required();
   push->add_option("MODEL", flags->model, "name of the model")->required();
   push->add_option("--format", flags->format, "what FILE is (default auto: by content)");

@@ -1,8 +1,7 @@
 #include "storage/schema/schema.h"
 
-#include <ballast/local.h>
-
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
@@ -11,6 +10,8 @@
 #include "client/cli/input.h"
 #include "client/cli/target.h"
 #include "client/cli/text.h"
+#include "client/local_weights.h"
+#include "storage/base/folder.h"
 #include "storage/base/status.h"
 
 namespace ballast::cli {
@@ -23,23 +24,32 @@ struct SchemaFlags {
   KeyRuleOptions rules;
 };
 
+absl::StatusOr<std::string> CheckedSchema(const ByteSource& file, const std::string& name,
+                                          const Limits& limits) {
+  ASSIGN_OR_RETURN(const std::string text, ReadSchemaText(file, limits), name);
+  const absl::StatusOr<Schema> schema = ParseSchema(text, limits);
+  if (!schema.ok()) return UsageError(WithContext(schema.status(), name));
+  return SchemaToJson(*schema);
+}
+
 // The schema that a file of weights fulfils, or that a schema file is.
 absl::StatusOr<std::string> SchemaOfFile(Session* session, const Target& target,
                                          const SchemaFlags& flags) {
+  const Limits& limits = session->limits();
+  const std::string name = Printable(target.text);
   ASSIGN_OR_RETURN(const Format format, ReadableFormat("--format", flags.format));
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file,
-                   OpenInput(target.text, session->cancel(), session->limits()));
-  ASSIGN_OR_RETURN(const bool json, LooksLikeJson(*file), Printable(target.text));
-  if (json) {
-    ASSIGN_OR_RETURN(const std::string text, ReadSchemaText(*file, session->limits()),
-                     Printable(target.text));
-    const absl::StatusOr<Schema> schema = ParseSchema(text, session->limits());
-    if (!schema.ok()) return UsageError(WithContext(schema.status(), Printable(target.text)));
-    return SchemaToJson(*schema);
+  std::unique_ptr<ByteSource> file;
+  if (!IsFolder(target.text)) {
+    ASSIGN_OR_RETURN(file, OpenInput(target.text, session->cancel(), limits));
+    ASSIGN_OR_RETURN(const bool is_schema, LooksLikeSchema(*file, limits), name);
+    if (is_schema) return CheckedSchema(*file, name, limits);
   }
+  ASSIGN_OR_RETURN(WeightsFile weights, target.text == "-"
+                                            ? ReadWeights(std::move(file), format, limits)
+                                            : OpenWeights(target.text, format, limits));
   ASSIGN_OR_RETURN(const std::vector<TensorSpec> specs,
-                   FileSpecs(*file, format, flags.rules, flags.with_optimizer, session->limits()),
-                   Printable(target.text));
+                   WeightsSpecs(std::move(weights), flags.rules, flags.with_optimizer, limits),
+                   name);
   return SchemaToJson(SchemaOf(specs));
 }
 

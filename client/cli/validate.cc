@@ -1,6 +1,5 @@
-#include <ballast/local.h>
-
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
@@ -9,6 +8,7 @@
 #include "client/cli/input.h"
 #include "client/cli/target.h"
 #include "client/cli/text.h"
+#include "client/local_weights.h"
 #include "storage/base/status.h"
 #include "storage/schema/schema.h"
 
@@ -27,11 +27,11 @@ absl::StatusOr<Report> ValidateFile(Session* session, const Target& target,
   const ValidateOptions& options = flags.options;
   if (options.schema.empty()) return UsageError("--schema is missing, a file needs one");
   ASSIGN_OR_RETURN(const Format format, ReadableFormat("--format", flags.format));
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file,
-                   OpenInput(target.text, session->cancel(), session->limits()));
+  ASSIGN_OR_RETURN(WeightsFile weights,
+                   OpenInputWeights(target.text, format, session->cancel(), session->limits()));
   ASSIGN_OR_RETURN(
       const std::vector<TensorSpec> specs,
-      FileSpecs(*file, format, options.rules, options.with_optimizer, session->limits()),
+      WeightsSpecs(std::move(weights), options.rules, options.with_optimizer, session->limits()),
       Printable(target.text));
   if (!options.schema.json.empty()) {
     ASSIGN_OR_RETURN(const Schema schema, ParseSchema(options.schema.json, session->limits()));
@@ -66,7 +66,10 @@ absl::Status RunValidate(Session* session, ValidateFlags* flags) {
 void AddValidate(CLI::App* app, Session* session, Command* chosen) {
   auto flags = std::make_shared<ValidateFlags>();
   CLI::App* validate = app->add_subcommand("validate", "compare a file or version with a schema");
-  validate->add_option("FILE|REF", flags->target, "a file (- for stdin) or a version")->required();
+  validate
+      ->add_option("FILE|REF", flags->target,
+                   "a file, a folder of shards, - for stdin, or a version")
+      ->required();
   validate
       ->add_option("--schema", flags->schema,
                    "a schema file, or a version (default for REF: the bound one)")

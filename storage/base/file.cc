@@ -13,6 +13,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "storage/base/checked.h"
+#include "storage/base/folder.h"
 #include "storage/base/status.h"
 
 namespace ballast {
@@ -103,12 +104,6 @@ class FdSink : public ByteSink {
  private:
   const int fd_;
 };
-
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 // A name beside `path` that nothing has.
 std::string TempName(const std::string& path) {

@@ -26,6 +26,11 @@ struct Limits {
   uint64_t manifest_bytes_max = 512u << 20;       // encoded manifest: 1 Mi entries with long keys
   uint64_t metadata_bytes_max = 16u << 20;        // _metadata, leaves and source facts together
 
+  // --- sharded checkpoints ---
+  uint64_t shards_max = 1000;                    // files of one checkpoint, all open at once
+  uint64_t shard_index_bytes_max = 100'000'000;  // JSON text of an index
+  uint64_t folder_entries_max = 100'000;         // files in a folder of weights
+
   // --- the pickle machine ---
   uint64_t pickle_bytes_max = 256u << 20;   // data.pkl; a dict of 1 Mi tensors takes ~150 MiB
   uint64_t pickle_opcodes_max = 64u << 20;  // executed opcodes: loops without input are impossible,

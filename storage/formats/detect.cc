@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 #include "storage/formats/forward_input.h"
+#include "storage/formats/json_text.h"
 #include "storage/formats/pytorch_legacy.h"
 #include "storage/formats/reader.h"
 #include "storage/formats/torchsharp_parser.h"
@@ -126,6 +127,11 @@ absl::StatusOr<Format> DetectFormat(absl::string_view head) {
     return WrongFormatError(
         "this is an HTML page, probably an error message that was downloaded "
         "in place of the file");
+  }
+  if (BeginsLikeJsonObject(head)) {
+    return WrongFormatError(
+        "this is a JSON text; the index of a sharded checkpoint is read with its shards, by its "
+        "path (push, inspect, convert --local), never as a stream");
   }
   if (IsSafetensors(head)) return Format::kSafetensors;
   const size_t magic = head.substr(0, 32).find(kPyTorchLegacyMagic.substr(0, 12));

@@ -1,8 +1,12 @@
 #include "storage/formats/json_text.h"
 
+#include <algorithm>
 #include <charconv>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "storage/base/status.h"
+#include "storage/model/tensor_spec.h"
 
 namespace ballast {
 namespace {
@@ -35,6 +39,30 @@ std::string JsonString(absl::string_view text) {
   }
   out += '"';
   return out;
+}
+
+absl::Status CheckJsonObjectText(absl::string_view json, absl::string_view where) {
+  const size_t start = json.find_first_not_of(" \t\r\n");
+  if (start == absl::string_view::npos) {
+    return MalformedError(where, ": is empty, want a JSON object");
+  }
+  if (json[start] != '{') {
+    return MalformedError(where, ": begins with ", QuotedKey(json.substr(start, 4)),
+                          ", want a JSON object");
+  }
+  const size_t zero = json.find('\0');
+  if (zero == absl::string_view::npos) return absl::OkStatus();
+  const bool padding = json.find_first_not_of('\0', zero) == absl::string_view::npos;
+  return MalformedError(where, ": byte ", zero, " is zero, want JSON",
+                        padding ? " (padded with zero bytes instead of spaces by its writer)" : "");
+}
+
+bool BeginsLikeJsonObject(absl::string_view head) {
+  const bool text = std::all_of(head.begin(), head.end(), [](char c) {
+    return static_cast<unsigned char>(c) >= ' ' ||
+           absl::ascii_isspace(static_cast<unsigned char>(c));
+  });
+  return text && absl::StartsWith(absl::StripLeadingAsciiWhitespace(head), "{");
 }
 
 std::string JsonErrorText(absl::string_view what) {

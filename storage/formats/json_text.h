@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace ballast {
@@ -11,6 +12,15 @@ namespace ballast {
 // `text` as a JSON string with its quotes: `"`, `\` and control characters are
 // escaped, everything else stays as it is. `text` must be valid UTF-8.
 std::string JsonString(absl::string_view text);
+
+// Refuses what the JSON parser would let pass where an object is wanted: a byte order
+// mark, and zero bytes, which it takes for the end of its input. `where` begins the message.
+// Errors: InvalidArgument/MALFORMED.
+absl::Status CheckJsonObjectText(absl::string_view json, absl::string_view where);
+
+// Whether the first bytes of a file are the text of a JSON object: no container of
+// weights begins like that.
+bool BeginsLikeJsonObject(absl::string_view head);
 
 // The readable part of a message of the JSON parser, on one line and bounded.
 std::string JsonErrorText(absl::string_view what);

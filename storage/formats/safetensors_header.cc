@@ -348,24 +348,6 @@ absl::Status CheckTiling(const Limits& limits, SafetensorsHeader* header) {
   return absl::OkStatus();
 }
 
-// What the JSON parser would let pass: a byte order mark, and zero bytes, which it
-// takes for the end of its input.
-absl::Status CheckText(absl::string_view json) {
-  const size_t start = json.find_first_not_of(" \t\r\n");
-  if (start == absl::string_view::npos) {
-    return MalformedError(kWhere, ": is empty, want a JSON object");
-  }
-  if (json[start] != '{') {
-    return MalformedError(kWhere, ": begins with ", QuotedKey(json.substr(start, 4)),
-                          ", want a JSON object");
-  }
-  const size_t zero = json.find('\0');
-  if (zero == absl::string_view::npos) return absl::OkStatus();
-  const bool padding = json.find_first_not_of('\0', zero) == absl::string_view::npos;
-  return MalformedError(kWhere, ": byte ", zero, " is zero, want JSON",
-                        padding ? " (padded with zero bytes instead of spaces by its writer)" : "");
-}
-
 }  // namespace
 
 absl::Status CheckSafetensorsLength(uint64_t header_bytes, const Limits& limits) {
@@ -381,7 +363,7 @@ absl::Status CheckSafetensorsLength(uint64_t header_bytes, const Limits& limits)
 
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(absl::string_view json,
                                                          const Limits& limits) {
-  RETURN_IF_ERROR(CheckText(json));
+  RETURN_IF_ERROR(CheckJsonObjectText(json, kWhere));
   SafetensorsHeader header;
   HeaderHandler handler(&limits, &header);
   const bool done = nlohmann::json::sax_parse(json.data(), json.data() + json.size(), &handler);

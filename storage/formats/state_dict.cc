@@ -233,6 +233,16 @@ void KeepEntries(const std::vector<bool>& keep, SourceStateDict* dict) {
   Filter(used, &dict->storages);
 }
 
+std::string AdapterHint(const SourceStateDict& dict) {
+  const auto is_lora = [](const SourceEntry& entry) {
+    return absl::StrContains(entry.spec.key, ".lora_") || absl::StartsWith(entry.spec.key, "lora_");
+  };
+  const auto others = std::count_if(dict.entries.begin(), dict.entries.end(),
+                                    [&](const SourceEntry& entry) { return !is_lora(entry); });
+  if (others * 2 > static_cast<ptrdiff_t>(dict.entries.size()) || dict.entries.empty()) return "";
+  return "most keys say lora_: these are the weights of an adapter, not those of a whole model";
+}
+
 std::string SelectHint(const SourceStateDict& dict) {
   absl::string_view first_key;
   for (const SourceEntry& entry : dict.entries) {

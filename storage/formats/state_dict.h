@@ -103,6 +103,10 @@ void KeepEntries(const std::vector<bool>& keep, SourceStateDict* dict);
 // none applies.
 std::string SelectHint(const SourceStateDict& dict);
 
+// "these are weights of an adapter (LoRA) …": a hint for a state dict that is not a model of
+// its own; "" if it does not look like one.
+std::string AdapterHint(const SourceStateDict& dict);
+
 }  // namespace ballast
 
 #endif  // BALLAST_STORAGE_FORMATS_STATE_DICT_H_

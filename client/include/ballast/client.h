@@ -149,6 +149,11 @@ struct PullResult {
   std::vector<std::string> warnings;
 };
 
+struct PullShardsResult {
+  PullResult pulled;               // bytes: of all files
+  std::vector<std::string> files;  // in the folder: shards by their numbers, the index behind
+};
+
 struct ConvertOptions {
   Format from = Format::kUnknown;  // unknown: by content
   Format to = Format::kUnknown;    // required
@@ -248,7 +253,8 @@ class Client {
 
   // --- push: each makes a new version of `model` ------------------------------
   // Reads the file here, so the gate is decided before payload moves and blocks that
-  // the server has never travel. Retried as a whole after Unavailable.
+  // the server has never travel. Retried as a whole after Unavailable. The index of a
+  // sharded checkpoint, or its folder, is one version (not with options.raw).
   absl::StatusOr<PushResult> PushFile(const std::string& path, const std::string& model,
                                       const PushOptions& options);
   absl::StatusOr<PushResult> PushTensors(absl::Span<const TensorView> tensors,
@@ -261,6 +267,14 @@ class Client {
   // --- pull: resumed after Unavailable, always the version it began with ----------
   absl::StatusOr<PullResult> PullFile(const std::string& reference, const std::string& path,
                                       const PullOptions& options);
+  // Into a folder of shards with an index, as Hugging Face's libraries save and load them: at
+  // most `max_shard_bytes` of tensors in each, but for a single tensor that is larger
+  // (storage/formats/shard_plan.h). As safetensors or pytorch; unknown: pytorch if that
+  // was pushed, else safetensors. The folder appears when all of it is there, checked and
+  // on the disk; `overwrite` replaces a folder that has nothing but such files.
+  absl::StatusOr<PullShardsResult> PullShards(const std::string& reference,
+                                              const std::string& folder, uint64_t max_shard_bytes,
+                                              const PullOptions& options);
   absl::StatusOr<PullResult> PullToSink(const std::string& reference, ByteSink* sink,
                                         const PullOptions& options);
   // Into the caller's memory, tensor by tensor in the version's order; `format`,

@@ -12,11 +12,15 @@
 
 namespace ballast {
 
+// Where a path is read, it may also be the index of a sharded checkpoint, or the folder
+// that holds one (storage/formats/weights_file.h).
+
 // Reads `in` and writes it to `out` as options.to; keeps all entries that the rules
 // keep. `out` appears only when it is complete and on the disk.
 // Errors: InvalidArgument  malformed, truncated, checksum, unsafe, wrong format.
 //         Unimplemented  a dtype or key that the target lacks, or a format that cannot
 //         be written. NotFound. AlreadyExists  `out`, without overwrite. Cancelled.
+//         FailedPrecondition/AMBIGUOUS  a folder with several candidates.
 absl::StatusOr<ConvertResult> ConvertFile(const std::string& in, const std::string& out,
                                           const ConvertOptions& options, const Limits& limits);
 // The same between any source and sink.
