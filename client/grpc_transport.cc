@@ -1,4 +1,6 @@
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 
 #include <utility>
@@ -114,33 +116,44 @@ class GrpcTransport : public Transport {
         facts_{Printable(options.server), !options.ca_file.empty() || !options.cert_file.empty(),
                !options.cert_file.empty()} {}
 
+  // The calling thread waits in gRPC itself, so that an answer costs no switch of threads.
   absl::Status Unary(absl::string_view method, const google::protobuf::MessageLite& request,
                      google::protobuf::MessageLite* response, absl::Time deadline,
                      const CancelToken& cancel) override {
-    const std::unique_ptr<ClientFrameStream> call = Open(method, deadline);
-    const auto registration = cancel.OnCancel([&] { call->Cancel(); });
-    // Failures before the end show in Finish.
-    if (call->Write(EncodeMessage(request)).ok()) call->WritesDone().IgnoreError();
-    const absl::StatusOr<std::optional<Frame>> answer = call->Read();
-    RETURN_IF_ERROR(call->Finish());
-    if (!answer.ok() || !answer->has_value()) {
-      return absl::InternalError(absl::StrCat(method, ": the server gave no answer"));
-    }
-    return DecodeMessage(**answer, response);
+    grpc::ClientContext context;
+    Configure(deadline, &context);
+    const auto registration = cancel.OnCancel([&] { context.TryCancel(); });
+    grpc::GenericStub stub(channel_);
+    grpc::CompletionQueue queue;
+    const auto call = stub.PrepareUnaryCall(&context, wire::MethodPath(method),
+                                            ToByteBuffer(EncodeMessage(request)), &queue);
+    grpc::ByteBuffer answer;
+    grpc::Status status;
+    call->StartCall();
+    call->Finish(&answer, &status, this);
+    void* tag = nullptr;
+    bool ok = false;
+    queue.Next(&tag, &ok);
+    RETURN_IF_ERROR(ExplainConnectFailure(FromGrpcStatus(status), facts_));
+    ASSIGN_OR_RETURN(const Frame frame, FromByteBuffer(answer));
+    return DecodeMessage(frame, response);
   }
 
   std::unique_ptr<ClientFrameStream> Open(absl::string_view method, absl::Time deadline) override {
-    const auto configure = [&](grpc::ClientContext* context) {
-      if (!token_.empty()) context->AddMetadata("authorization", "Bearer " + token_);
-      if (deadline != absl::InfiniteFuture()) context->set_deadline(absl::ToChronoTime(deadline));
-    };
     return std::make_unique<ExplainedStream>(
-        StartClientCall(channel_, wire::MethodPath(method), configure), facts_);
+        StartClientCall(channel_, wire::MethodPath(method),
+                        [&](grpc::ClientContext* context) { Configure(deadline, context); }),
+        facts_);
   }
 
   std::string peer() const override { return facts_.peer; }
 
  private:
+  void Configure(absl::Time deadline, grpc::ClientContext* context) const {
+    if (!token_.empty()) context->AddMetadata("authorization", "Bearer " + token_);
+    if (deadline != absl::InfiniteFuture()) context->set_deadline(absl::ToChronoTime(deadline));
+  }
+
   const std::shared_ptr<grpc::Channel> channel_;
   const std::string token_;
   const ConnectionFacts facts_;
@@ -158,6 +171,7 @@ absl::Status CheckToken(absl::string_view token) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Transport>> MakeGrpcTransport(const ClientOptions& options) {
+  KeepGrpcInitialised();
   RETURN_IF_ERROR(CheckToken(options.token));
   ASSIGN_OR_RETURN(const std::string target, TargetOf(options.server));
   ASSIGN_OR_RETURN(const auto credentials, CredentialsOf(options));

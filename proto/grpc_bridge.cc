@@ -1,5 +1,6 @@
 #include "proto/grpc_bridge.h"
 
+#include <grpc/grpc.h>
 #include <grpc/slice.h>
 #include <grpcpp/support/slice.h>
 
@@ -64,6 +65,14 @@ void SetChannelArguments(grpc::ChannelArguments* arguments) {
   arguments->SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kHttp2FrameBytes);
   arguments->SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments->SetMaxSendMessageSize(kMessageBytesMax);
+}
+
+void KeepGrpcInitialised() {
+  static const bool kept = [] {
+    grpc_init();
+    return true;
+  }();
+  static_cast<void>(kept);
 }
 
 }  // namespace ballast

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "proto/grpc_bridge.h"
+#include "storage/base/status.h"
 
 namespace ballast {
 namespace {
@@ -48,6 +49,13 @@ void GrpcCall::OnReadDone(bool ok) {
   End(absl::UnavailableError("the server is busy: too many calls wait, try again"));
 }
 
+absl::Status GrpcCall::Write(Frame frame) {
+  if (method_->moves_data) return ops_.Write(std::move(frame));
+  if (held_) RETURN_IF_ERROR(ops_.Write(*std::exchange(held_, std::nullopt)));
+  held_ = std::move(frame);
+  return absl::OkStatus();
+}
+
 void GrpcCall::Serve() {
   absl::Status status = method_->handler(&call_, this);
   if (status.ok()) status = ops_.DrainWrites();
@@ -58,7 +66,9 @@ void GrpcCall::Serve() {
 
 void GrpcCall::End(absl::Status status) {
   (*observer_)(call_, status, std::chrono::steady_clock::now() - begun_);
-  Finish(ToGrpcStatus(status));
+  if (!status.ok() || !held_) return Finish(ToGrpcStatus(status));
+  last_ = ToByteBuffer(*std::move(held_));
+  StartWriteAndFinish(&last_, grpc::WriteOptions(), grpc::Status::OK);
 }
 
 }  // namespace ballast

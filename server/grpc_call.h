@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "proto/blocking_ops.h"
@@ -27,7 +28,8 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public FrameStream {
            const CallObserver* observer, const Limits& limits);
 
   absl::StatusOr<std::optional<Frame>> Read() override { return ops_.Read(); }
-  absl::Status Write(Frame frame) override { return ops_.Write(std::move(frame)); }
+  // The last message of a control call waits for the status and goes out with it.
+  absl::Status Write(Frame frame) override;
 
  private:
   void OnReadDone(bool ok) override;
@@ -44,6 +46,8 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public FrameStream {
   const std::chrono::steady_clock::time_point begun_;
   Call call_;
   bool started_ = false;  // only touched by OnReadDone, which gRPC serialises
+  std::optional<Frame> held_;
+  grpc::ByteBuffer last_;
   BlockingOps ops_;
 };
 

@@ -201,6 +201,7 @@ absl::Status Frontend::Listen(const Options& options) {
 absl::StatusOr<std::unique_ptr<GrpcFrontend>> GrpcFrontend::Start(const Options& options,
                                                                   const MethodTable* methods,
                                                                   CallObserver observer) {
+  KeepGrpcInitialised();
   auto frontend = std::make_unique<Frontend>(options, methods, std::move(observer));
   RETURN_IF_ERROR(frontend->Listen(options));
   return frontend;

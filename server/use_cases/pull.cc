@@ -27,6 +27,27 @@ Format DefaultFormat(const Manifest& manifest, bool plain_dict) {
   return plain_dict ? Format::kPyTorch : Format::kSafetensors;
 }
 
+// The entries of a layout as they come in it.
+std::vector<uint32_t> EntriesInOrder(const FileLayout& layout) {
+  std::vector<uint32_t> entries;
+  for (const Extent& extent : layout.extents) {
+    if (extent.kind == Extent::Kind::kTensor) entries.push_back(extent.entry);
+  }
+  return entries;
+}
+
+// Memory that goes on where the last chunk ends makes it longer: fewer pieces to send.
+void Append(Chunk chunk, std::vector<Chunk>* chunks) {
+  if (!chunks->empty() && chunks->back().owner == chunk.owner) {
+    absl::string_view& last = chunks->back().bytes;
+    if (last.data() + last.size() == chunk.bytes.data()) {
+      last = absl::string_view(last.data(), last.size() + chunk.bytes.size());
+      return;
+    }
+  }
+  chunks->push_back(std::move(chunk));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Pull>> Pull::Open(const Services& services,
@@ -67,6 +88,7 @@ absl::Status Pull::LayOut(const Services& services, const PullParameters& option
   for (const ManifestEntry& entry : manifest_.entries) digests.push_back(TensorDigest(entry));
   layout_digest_ = layout_->LayoutDigest(digests);
   source_ = std::make_unique<StoreTensorSource>(services.blobs, &manifest_);
+  source_->ReadInOrder(EntriesInOrder(*layout_));
   reader_ = std::make_unique<LayoutReader>(layout_.get(), source_.get());
   return absl::OkStatus();
 }
@@ -111,7 +133,7 @@ absl::StatusOr<PullPiece> Pull::Next() {
     piece.crc32 = size == 0 ? crc : Crc32Combine(piece.crc32, crc, chunk.bytes.size());
     size += chunk.bytes.size();
     if (chunk.owner == nullptr) chunk.owner = layout_;
-    piece.chunks.push_back(std::move(chunk));
+    Append(std::move(chunk), &piece.chunks);
   }
   return piece;
 }

@@ -92,8 +92,14 @@ absl::Status Push::CollectBlocks() {
   return absl::OkStatus();
 }
 
-absl::Status Push::AskStore() {
+absl::Status Push::BeginStoring() {
   ASSIGN_OR_RETURN(push_, services_.catalog->BeginPush(options_.model, options_.request_id));
+  lane_.emplace(push_.get());
+  return absl::OkStatus();
+}
+
+absl::Status Push::AskStore() {
+  RETURN_IF_ERROR(BeginStoring());
   ASSIGN_OR_RETURN(const std::vector<std::optional<BlobInfo>> known, push_->Known(digests_));
   for (uint64_t number = 0; number < wanted_.size(); ++number) {
     const std::optional<BlobInfo>& info = known[number];
@@ -123,6 +129,7 @@ absl::Status Push::AddBlocks(uint64_t first, absl::Span<const Chunk> payload) {
                               " blocks that were asked for");
       }
       const uint64_t want = wanted_[needed_[arrived_]].size_bytes;
+      buffer_.reserve(want);
       const size_t n = std::min<uint64_t>(bytes.size(), want - buffer_.size());
       buffer_.append(bytes.data(), n);
       bytes.remove_prefix(n);
@@ -145,17 +152,16 @@ absl::Status Push::FinishBlock() {
                          " does not have the SHA-256 that the manifest says");
   }
   wanted.crc32 = Crc32(buffer_);
-  RETURN_IF_ERROR(push_->Add(digests_[number], wanted.crc32, buffer_).status());
   received_bytes_ += buffer_.size();
-  buffer_.clear();
   ++arrived_;
-  return absl::OkStatus();
+  return lane_->Add(digests_[number], wanted.crc32, std::exchange(buffer_, {}));
 }
 
 absl::StatusOr<VersionInfo> Push::Commit() {
   if (arrived_ < needed_.size()) {
     return TruncatedError("push: ", arrived_, " of ", needed_.size(), " needed blocks came");
   }
+  RETURN_IF_ERROR(lane_->Drain());
   if (!numbers_.empty()) {
     for (ManifestEntry& entry : manifest_.entries) {
       for (BlockRef& block : entry.blocks) block.crc32 = wanted_[numbers_.at(block.digest)].crc32;

@@ -20,6 +20,7 @@
 #include "absl/types/span.h"
 #include "server/services.h"
 #include "server/use_cases/gate.h"
+#include "server/use_cases/store_lane.h"
 #include "storage/base/byte_io.h"
 #include "storage/base/chunk.h"
 #include "storage/formats/state_dict.h"
@@ -100,7 +101,8 @@ class Push {
   absl::Status CollectBlocks();
   absl::Status AskStore();
   absl::Status FinishBlock();
-  absl::Status StoreBlock(absl::string_view bytes, std::vector<BlockRef>* blocks);
+  absl::Status BeginStoring();
+  absl::Status StoreBlock(std::string bytes, std::vector<BlockRef>* blocks);
   absl::Status ReadForward(ByteStream* file, Format format, const KeyRules& rules,
                            const std::function<absl::Status()>& progress);
   absl::Status ReadForwardEntry(class ForwardReader* reader, ManifestEntry* entry, bool keep,
@@ -131,6 +133,8 @@ class Push {
   std::vector<uint64_t> needed_;
   uint64_t arrived_ = 0;  // of needed_
   std::string buffer_;    // the block that is being received
+
+  std::optional<StoreLane> lane_;  // of push_, which it must not outlive
 };
 
 }  // namespace ballast

@@ -34,7 +34,7 @@ absl::Status Push::ReadFile(ByteStream* file, Format format, const KeyRuleOption
   head.resize(n);
   ASSIGN_OR_RETURN(const Format detected, DetectFormat(head));
   if (format == Format::kUnknown) format = detected;
-  ASSIGN_OR_RETURN(push_, services_.catalog->BeginPush(options_.model, options_.request_id));
+  RETURN_IF_ERROR(BeginStoring());
   PrefixedStream stream(std::move(head), file);
   const bool forward = format == Format::kSafetensors || format == Format::kTorchSharp;
   if (forward && format == detected) {
@@ -78,11 +78,10 @@ void Push::KeepTrueTies(const Ties& claimed) {
                                    first_dropped, ": the tensors differ"));
 }
 
-absl::Status Push::StoreBlock(absl::string_view bytes, std::vector<BlockRef>* blocks) {
+absl::Status Push::StoreBlock(std::string bytes, std::vector<BlockRef>* blocks) {
   const BlockRef block{Sha256Of(bytes), Crc32(bytes)};
-  RETURN_IF_ERROR(push_->Add(block.digest, block.crc32, bytes).status());
   blocks->push_back(block);
-  return absl::OkStatus();
+  return lane_->Add(block.digest, block.crc32, std::move(bytes));
 }
 
 absl::Status Push::ReadForward(ByteStream* file, Format format, const KeyRules& rules,
@@ -150,10 +149,10 @@ absl::Status Push::ReadForwardEntry(ForwardReader* reader, ManifestEntry* entry,
   if (!keep) return absl::OkStatus();
   const uint64_t size = CheckedTensorBytes(entry->spec);
   for (uint64_t b = 0; b < BlockCount(size); ++b) {
-    buffer_.resize(BlockSize(size, b));
-    RETURN_IF_ERROR(reader->Read(absl::MakeSpan(buffer_)));
-    RETURN_IF_ERROR(StoreBlock(buffer_, &entry->blocks));
-    received_bytes_ += buffer_.size();
+    std::string bytes(BlockSize(size, b), '\0');
+    RETURN_IF_ERROR(reader->Read(absl::MakeSpan(bytes)));
+    received_bytes_ += bytes.size();
+    RETURN_IF_ERROR(StoreBlock(std::move(bytes), &entry->blocks));
     RETURN_IF_ERROR(progress());
   }
   return absl::OkStatus();
@@ -188,24 +187,20 @@ absl::Status Push::StoreEntries(const ByteSource& source, const SourceStateDict&
                                 const std::function<absl::Status()>& progress) {
   const std::unique_ptr<FileTensorSource> tensors =
       MakeFileTensorSource(&source, &dict, services_.spool_dir, services_.limits);
-  std::string joined;
   for (uint32_t e = 0; e < dict.entries.size(); ++e) {
     ManifestEntry& entry = manifest_.entries.emplace_back();
     entry.spec = dict.entries[e].spec;
     const uint64_t size = CheckedTensorBytes(entry.spec);
     for (uint64_t b = 0; b < BlockCount(size); ++b) {
       const uint64_t want = BlockSize(size, b);
-      ASSIGN_OR_RETURN(Chunk chunk, tensors->Read(e, b * kBlockBytes, want));
-      if (chunk.bytes.size() < want) {
-        joined.assign(chunk.bytes.data(), chunk.bytes.size());
-        while (joined.size() < want) {
-          ASSIGN_OR_RETURN(chunk,
-                           tensors->Read(e, b * kBlockBytes + joined.size(), want - joined.size()));
-          joined.append(chunk.bytes.data(), chunk.bytes.size());
-        }
-        chunk = Chunk{joined, nullptr};
+      std::string bytes;
+      bytes.reserve(want);
+      while (bytes.size() < want) {
+        ASSIGN_OR_RETURN(const Chunk chunk,
+                         tensors->Read(e, b * kBlockBytes + bytes.size(), want - bytes.size()));
+        bytes.append(chunk.bytes.data(), chunk.bytes.size());
       }
-      RETURN_IF_ERROR(StoreBlock(chunk.bytes, &entry.blocks));
+      RETURN_IF_ERROR(StoreBlock(std::move(bytes), &entry.blocks));
       RETURN_IF_ERROR(progress());
     }
   }

@@ -3,6 +3,7 @@
 #define BALLAST_SERVER_USE_CASES_STORE_TENSOR_SOURCE_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "storage/formats/tensor_source.h"
 #include "storage/model/manifest.h"
@@ -19,13 +20,25 @@ class StoreTensorSource : public TensorSource {
   StoreTensorSource(BlobStore* blobs, const Manifest* manifest)
       : blobs_(blobs), manifest_(manifest) {}
 
+  // The order in which entries are going to be read: small blocks are then read ahead, many
+  // at a time. Any other order works too, block by block.
+  void ReadInOrder(const std::vector<uint32_t>& entries);
+
   // Errors: DataLoss  the block is gone, damaged, or of another size or CRC than the
   //         manifest says; names the key. Unavailable.
   absl::StatusOr<Chunk> Read(uint32_t entry, uint64_t offset, uint64_t max_bytes) override;
   bool RawRange(uint32_t, uint64_t*) const override { return false; }
 
  private:
+  struct Ahead {
+    uint32_t entry = 0;
+    uint64_t block = 0;
+    Chunk chunk;
+  };
+
   absl::Status CheckHeld(const ManifestEntry& tensor);
+  absl::StatusOr<Chunk> Fetch(uint32_t entry, uint64_t block);
+  std::vector<Digest> PlanAhead(uint32_t entry, uint64_t block);
 
   BlobStore* blobs_;          // Must outlive this.
   const Manifest* manifest_;  // Must outlive this.
@@ -34,6 +47,11 @@ class StoreTensorSource : public TensorSource {
   uint64_t held_block_ = 0;
   bool held_checked_ = false;
   Chunk held_;
+
+  std::vector<uint32_t> order_;
+  std::vector<uint32_t> places_;  // of each entry in order_; UINT32_MAX: none
+  std::vector<Ahead> ahead_;      // what was read ahead, in that order
+  size_t ahead_next_ = 0;
 };
 
 }  // namespace ballast

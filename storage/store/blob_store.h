@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -67,6 +68,20 @@ class BlobStore {
   // Errors: NotFound  no such block. DataLoss  the stored bytes fail their
   //         checksum (never served). Unavailable.
   virtual absl::StatusOr<Chunk> Get(const Digest& digest) = 0;
+
+  // Several small blocks, in this order; what follows each other in `digests` may lie in one
+  // piece of memory. For blocks that were pushed together an engine may have a cheaper
+  // way than Get for each, which is what this does.
+  // Errors: as Get, of the first block that fails.
+  virtual absl::StatusOr<std::vector<Chunk>> GetMany(absl::Span<const Digest> digests) {
+    std::vector<Chunk> chunks;
+    for (const Digest& digest : digests) {
+      absl::StatusOr<Chunk> chunk = Get(digest);
+      if (!chunk.ok()) return chunk.status();
+      chunks.push_back(*std::move(chunk));
+    }
+    return chunks;
+  }
 
   // Raises the epoch of the blocks that exist to at least `epoch` (durable on
   // return) and answers what is known of each; nullopt: no such block.

@@ -57,6 +57,35 @@ TEST_P(BlobContract, ReturnsTheBytesOfEverySize) {
   }
 }
 
+TEST_P(BlobContract, ReturnsManyBlocksInTheOrderAsked) {
+  // Two small containers, and a file with large neighbours.
+  std::vector<TestBlock> blocks = Blocks(100, 40, 4096);
+  Put(blocks, 1);
+  for (const TestBlock& block : Blocks(200, 40, 1000)) blocks.push_back(block);
+  Put({blocks.begin() + 40, blocks.end()}, 1);
+  std::vector<TestBlock> mixed;
+  for (uint64_t i = 0; i < 60; ++i)
+    mixed.push_back(MakeBlock(300 + i, i % 9 == 4 ? 900'000 : 3000));
+  Put(mixed, 1);
+  blocks.insert(blocks.end(), mixed.begin(), mixed.end());
+
+  std::vector<size_t> order;
+  for (size_t i = 0; i < blocks.size(); ++i) order.push_back(i);
+  for (size_t i = 0; i < blocks.size(); i += 3) order.push_back(blocks.size() - 1 - i);
+  order.push_back(7);
+  order.push_back(7);
+  std::vector<Digest> digests;
+  for (const size_t i : order) digests.push_back(blocks[i].digest);
+  const auto chunks = blobs().GetMany(digests);
+  ASSERT_THAT(chunks, IsOk());
+  ASSERT_EQ(chunks->size(), order.size());
+  for (size_t i = 0; i < order.size(); ++i) EXPECT_EQ((*chunks)[i].bytes, blocks[order[i]].bytes);
+
+  EXPECT_TRUE(blobs().GetMany({})->empty());
+  digests.insert(digests.begin() + 5, MakeBlock(1, 10).digest);
+  EXPECT_TRUE(absl::IsNotFound(blobs().GetMany(digests).status()));
+}
+
 TEST_P(BlobContract, NothingIsVisibleBeforeTheFlush) {
   const TestBlock block = MakeBlock(1, 100);
   auto batch = *blobs().NewBatch(1);

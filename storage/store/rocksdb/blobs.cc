@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "rocksdb/iterator.h"
+#include "storage/base/limits.h"
 #include "storage/base/status.h"
 #include "storage/store/rocksdb/batch.h"
 
@@ -16,6 +18,53 @@ struct Pin {
 };
 
 }  // namespace
+
+// Blocks that were pushed together follow each other in their container, so the next one is
+// usually one step away: a fraction of the cost of looking it up in the index and then in
+// the file. The digest in the key tells whether it is the right one.
+class BlockWalk {
+ public:
+  explicit BlockWalk(Database* database) : database_(database) {}
+
+  // Appends the block if it is the next one; false if it is not.
+  absl::StatusOr<bool> Next(const Digest& digest, std::string* out) {
+    if (iterator_ == nullptr || !iterator_->Valid()) return false;
+    iterator_->Next();
+    ++at_.sequence;
+    return Take(digest, out);
+  }
+
+  // Appends the block if it is at its place; false if it is not (any more).
+  absl::StatusOr<bool> Seek(const BlockLocation& place, const Digest& digest, std::string* out) {
+    if (iterator_ == nullptr || place.where != at_.where) {
+      rocksdb::ReadOptions options;
+      options.fill_cache = false;
+      iterator_.reset(database_->db()->NewIterator(
+          options,
+          place.where == BlockLocation::Where::kFile ? database_->blocks() : database_->small()));
+    }
+    at_ = place;
+    iterator_->Seek(BlockKey(place.container, place.sequence, digest));
+    return Take(digest, out);
+  }
+
+ private:
+  absl::StatusOr<bool> Take(const Digest& digest, std::string* out) {
+    if (!iterator_->Valid()) {
+      RETURN_IF_ERROR(FromRocks(iterator_->status(), "reading blocks"));
+      return false;
+    }
+    if (iterator_->key() != rocksdb::Slice(BlockKey(at_.container, at_.sequence, digest))) {
+      return false;
+    }
+    out->append(iterator_->value().data(), iterator_->value().size());
+    return true;
+  }
+
+  Database* database_;  // Must outlive this.
+  std::unique_ptr<rocksdb::Iterator> iterator_;
+  BlockLocation at_;
+};
 
 absl::StatusOr<std::unique_ptr<BlobBatch>> RocksBlobs::NewBatch(Epoch epoch) {
   return NewRocksBatch(&context_, epoch);
@@ -32,7 +81,7 @@ absl::StatusOr<std::optional<Chunk>> RocksBlobs::Read(const Digest& digest,
       rocksdb::ReadOptions(), in_file ? database.blocks() : database.small(),
       BlockKey(entry.location.container, entry.location.sequence, digest), &pin->value);
   if (status.IsNotFound()) return std::nullopt;
-  RETURN_IF_ERROR(FromRocks(status, absl::StrCat("block ", digest.Hex())));
+  if (!status.ok()) return FromRocks(status, absl::StrCat("block ", digest.Hex()));
   const absl::string_view bytes = ToView(pin->value);
   if (bytes.size() != entry.info.size_bytes) {
     return absl::DataLossError(absl::StrCat("block ", digest.Hex(), ": size is ", bytes.size(),
@@ -55,6 +104,40 @@ absl::StatusOr<Chunk> RocksBlobs::Get(const Digest& digest) {
     entry = again;
   }
   return absl::NotFoundError(absl::StrCat("block ", digest.Hex(), ": no such block"));
+}
+
+absl::Status RocksBlobs::AppendBlock(const Digest& digest, BlockWalk* walk, std::string* out) {
+  ASSIGN_OR_RETURN(bool found, walk->Next(digest, out));
+  if (found) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto entry, context_.index->Find(digest));
+  if (entry.has_value()) {
+    ASSIGN_OR_RETURN(found, walk->Seek(entry->location, digest, out));
+    if (found) return absl::OkStatus();
+  }
+  // Gone, or moved meanwhile: Get knows how to tell.
+  ASSIGN_OR_RETURN(const Chunk chunk, Get(digest));
+  out->append(chunk.bytes.data(), chunk.bytes.size());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Chunk>> RocksBlobs::GetMany(absl::Span<const Digest> digests) {
+  const auto bytes = std::make_shared<std::string>();
+  bytes->reserve(kBlockBytes);
+  BlockWalk walk(context_.database);
+  std::vector<size_t> ends;
+  ends.reserve(digests.size());
+  for (const Digest& digest : digests) {
+    RETURN_IF_ERROR(AppendBlock(digest, &walk, bytes.get()));
+    ends.push_back(bytes->size());
+  }
+  std::vector<Chunk> chunks;
+  chunks.reserve(digests.size());
+  size_t begin = 0;
+  for (const size_t end : ends) {
+    chunks.push_back(Chunk{absl::string_view(*bytes).substr(begin, end - begin), bytes});
+    begin = end;
+  }
+  return chunks;
 }
 
 absl::StatusOr<std::vector<std::optional<BlobInfo>>> RocksBlobs::Touch(

@@ -21,6 +21,8 @@ class RocksBlobs : public BlobStore {
 
   absl::StatusOr<std::unique_ptr<BlobBatch>> NewBatch(Epoch epoch) override;
   absl::StatusOr<Chunk> Get(const Digest& digest) override;
+  // One piece of memory for all: the blocks are copied.
+  absl::StatusOr<std::vector<Chunk>> GetMany(absl::Span<const Digest> digests) override;
   absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(absl::Span<const Digest> digests,
                                                              Epoch epoch) override;
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override;
@@ -28,6 +30,7 @@ class RocksBlobs : public BlobStore {
 
  private:
   absl::StatusOr<std::optional<Chunk>> Read(const Digest& digest, const BlockEntry& entry);
+  absl::Status AppendBlock(const Digest& digest, class BlockWalk* walk, std::string* out);
   void RewriteThinFiles();
 
   const BlobContext context_;

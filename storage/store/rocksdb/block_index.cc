@@ -215,7 +215,7 @@ absl::StatusOr<std::optional<BlockEntry>> BlockIndex::Find(const Digest& digest)
   const rocksdb::Status status =
       database_->db()->Get(rocksdb::ReadOptions(), database_->index(), IndexKey(digest), &value);
   if (status.IsNotFound()) return std::nullopt;
-  RETURN_IF_ERROR(FromRocks(status, absl::StrCat("index entry of block ", digest.Hex())));
+  if (!status.ok()) return FromRocks(status, absl::StrCat("index entry of block ", digest.Hex()));
   ASSIGN_OR_RETURN(const BlockEntry entry, DecodeEntry(ToView(value)),
                    absl::StrCat("block ", digest.Hex()));
   return entry;
