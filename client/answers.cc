@@ -10,6 +10,10 @@
 
 namespace ballast {
 
+absl::Time TimeFromProto(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
 absl::StatusOr<VersionDescription> VersionFromProto(const v1::Version& version) {
   VersionDescription out;
   const absl::StatusOr<Digest> digest = Digest::FromBytes(version.digest());
@@ -27,9 +31,12 @@ absl::StatusOr<VersionDescription> VersionFromProto(const v1::Version& version) 
   out.message = version.message();
   out.labels.insert(version.labels().begin(), version.labels().end());
   out.creator = version.creator();
-  out.created = absl::FromUnixSeconds(version.created().seconds()) +
-                absl::Nanoseconds(version.created().nanos());
+  out.created = TimeFromProto(version.created());
   out.aliases.assign(version.aliases().begin(), version.aliases().end());
+  if (version.has_deletion()) {
+    out.deletion = {version.deletion().principal(), TimeFromProto(version.deletion().time()),
+                    TimeFromProto(version.deletion().until())};
+  }
   return out;
 }
 

@@ -9,6 +9,7 @@
 
 namespace ballast {
 
+absl::Time TimeFromProto(const google::protobuf::Timestamp& time);
 // Errors: Internal  the server sent a digest or format that is not one.
 absl::StatusOr<VersionDescription> VersionFromProto(const v1::Version& version);
 ModelDescription ModelFromProto(const v1::Model& model);

@@ -59,6 +59,20 @@ absl::Status ReadEntries(Connection* connection, v1::ListEntriesRequest* request
   return absl::OkStatus();
 }
 
+absl::StatusOr<Page<VersionDescription>> VersionPage(Connection* connection,
+                                                     const v1::ListVersionsRequest& request) {
+  RETURN_IF_ERROR(CheckModelName(request.model()));
+  v1::ListVersionsResponse response;
+  RETURN_IF_ERROR(connection->Unary("ListVersions", request, &response));
+  Page<VersionDescription> page;
+  for (const v1::Version& version : response.versions()) {
+    ASSIGN_OR_RETURN(VersionDescription description, VersionFromProto(version));
+    page.items.push_back(std::move(description));
+  }
+  page.next_page_token = response.next_page_token();
+  return page;
+}
+
 }  // namespace
 
 absl::StatusOr<Page<ModelDescription>> Client::ListModels(const std::string& prefix,
@@ -80,20 +94,11 @@ absl::StatusOr<Page<ModelDescription>> Client::ListModels(const std::string& pre
 absl::StatusOr<Page<VersionDescription>> Client::ListVersions(const std::string& model,
                                                               const std::string& page_token,
                                                               uint32_t page_size) {
-  RETURN_IF_ERROR(CheckModelName(model));
   v1::ListVersionsRequest request;
   request.set_model(model);
   request.set_page_token(page_token);
   request.set_page_size(page_size);
-  v1::ListVersionsResponse response;
-  RETURN_IF_ERROR(impl_->connection.Unary("ListVersions", request, &response));
-  Page<VersionDescription> page;
-  for (const v1::Version& version : response.versions()) {
-    ASSIGN_OR_RETURN(VersionDescription description, VersionFromProto(version));
-    page.items.push_back(std::move(description));
-  }
-  page.next_page_token = response.next_page_token();
-  return page;
+  return VersionPage(&impl_->connection, request);
 }
 
 absl::StatusOr<Page<EntryDescription>> Client::ListEntries(const std::string& reference,
@@ -123,6 +128,38 @@ absl::StatusOr<std::vector<ModelDescription>> Client::AllModels(const std::strin
 absl::StatusOr<std::vector<VersionDescription>> Client::AllVersions(const std::string& model) {
   return AllPages<VersionDescription>(
       [&](const std::string& token) { return ListVersions(model, token); });
+}
+
+absl::StatusOr<std::vector<VersionDescription>> Client::DeletedVersions(const std::string& model) {
+  v1::ListVersionsRequest request;
+  request.set_model(model);
+  request.set_deleted(true);
+  return AllPages<VersionDescription>([&](const std::string& token) {
+    request.set_page_token(token);
+    return VersionPage(&impl_->connection, request);
+  });
+}
+
+absl::StatusOr<std::vector<AliasMoveDescription>> Client::AliasHistory(const std::string& model,
+                                                                       const std::string& alias) {
+  RETURN_IF_ERROR(CheckModelName(model));
+  if (!alias.empty()) RETURN_IF_ERROR(CheckAliasName(alias));
+  v1::ListAliasHistoryRequest request;
+  request.set_model(model);
+  request.set_alias(alias);
+  const auto list = [&](const std::string& token) -> absl::StatusOr<Page<AliasMoveDescription>> {
+    request.set_page_token(token);
+    v1::ListAliasHistoryResponse response;
+    RETURN_IF_ERROR(impl_->connection.Unary("ListAliasHistory", request, &response));
+    Page<AliasMoveDescription> page;
+    for (const v1::AliasMove& move : response.moves()) {
+      page.items.push_back({move.alias(), move.from_version(), move.to_version(), move.principal(),
+                            TimeFromProto(move.time())});
+    }
+    page.next_page_token = response.next_page_token();
+    return page;
+  };
+  return AllPages<AliasMoveDescription>(list);
 }
 
 absl::StatusOr<std::vector<EntryDescription>> Client::AllEntries(const std::string& reference) {

@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kPieceBytes = 1u << 20;
 // Blocks of one entry in one message.
 constexpr size_t kBlocksPerEntryMessage = 16384;
+// Methods of the service Operations; all others are of Registry.
+constexpr absl::string_view kOperations[] = {"CollectGarbage"};
 constexpr absl::string_view kErrorInfoUrl = "type.googleapis.com/google.rpc.ErrorInfo";
 
 v1::Kind KindToProto(Kind kind) { return static_cast<v1::Kind>(kind); }
@@ -124,7 +126,9 @@ void ItemsFromProto(const google::protobuf::RepeatedPtrField<v1::ReportItem>& in
 }  // namespace
 
 std::string MethodPath(absl::string_view method) {
-  return absl::StrCat("/ballast.v1.Registry/", method);
+  const bool operation =
+      std::find(std::begin(kOperations), std::end(kOperations), method) != std::end(kOperations);
+  return absl::StrCat("/ballast.v1.", operation ? "Operations/" : "Registry/", method);
 }
 
 std::string StatusDetails(const absl::Status& status) {

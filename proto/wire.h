@@ -18,7 +18,7 @@
 
 namespace ballast::wire {
 
-// "/ballast.v1.Registry/Push"
+// "/ballast.v1.Registry/Push", "/ballast.v1.Operations/CollectGarbage"
 std::string MethodPath(absl::string_view method);
 
 // --- status -------------------------------------------------------------------

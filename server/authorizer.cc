@@ -15,9 +15,17 @@ absl::string_view ActionName(Action action) {
     case Action::kList:
       return "list";
     case Action::kConvert:
+      return "convert";
+    case Action::kDelete:
+      return "delete versions of";
+    case Action::kUndelete:
+      return "undelete versions of";
+    case Action::kSetRetention:
+      return "set the retention of";
+    case Action::kCollectGarbage:
       break;
   }
-  return "convert";
+  return "collect garbage";
 }
 
 }  // namespace ballast

@@ -10,7 +10,18 @@
 
 namespace ballast {
 
-enum class Action { kRead, kPush, kSetAlias, kBindSchema, kList, kConvert };
+enum class Action {
+  kRead,
+  kPush,
+  kSetAlias,
+  kBindSchema,
+  kList,
+  kConvert,
+  kDelete,
+  kUndelete,
+  kSetRetention,
+  kCollectGarbage,
+};
 absl::string_view ActionName(Action action);  // "read", "push", …
 
 // Thread-safe.

@@ -14,6 +14,8 @@
 namespace ballast {
 namespace {
 
+constexpr int64_t kGcIntervalMsMax = int64_t{366} * 24 * 3'600'000;
+
 // "" if it is one. CLI11 would take -1 for 2^64-1, and cut what is larger.
 std::string IsWholeNumber(const std::string& text) {
   uint64_t value = 0;
@@ -21,7 +23,7 @@ std::string IsWholeNumber(const std::string& text) {
   return absl::StrCat("\"", Printable(text), "\" is not a whole number from 0 to 2^64-1");
 }
 
-void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms) {
+void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms, int64_t* gc_interval_ms) {
   app->set_version_flag("--version", std::string("ballastd ") + kVersion);
   app->set_config("--config", "", "Read settings from this INI file");
   app->allow_config_extras(
@@ -40,6 +42,9 @@ void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
   app->add_option("--grace-ms", *grace_ms, "Time for running calls when stopping")
       ->check(CLI::Range(0, 3'600'000));
+  app->add_option("--gc-interval-ms", *gc_interval_ms,
+                  "Time between collections of garbage; 0: only on request")
+      ->check(CLI::Range(int64_t{0}, kGcIntervalMsMax));
   CLI::App* limits = app->add_subcommand("limits", "")->configurable()->group("");
   for (const LimitField& limit : AllLimits()) {
     limits->add_option("--" + std::string(limit.name), config->limits.*limit.field)
@@ -75,8 +80,9 @@ absl::Status CheckListen(absl::string_view address) {
 absl::StatusOr<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   Invocation out;
   int64_t grace_ms = out.config.grace.count();
+  int64_t gc_interval_ms = out.config.gc_interval.count();
   CLI::App app("Ballast: a registry for model weights", "ballastd");
-  AddFlags(&app, &out.config, &grace_ms);
+  AddFlags(&app, &out.config, &grace_ms, &gc_interval_ms);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -90,6 +96,7 @@ absl::StatusOr<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   }
   if (out.config.listen.empty()) out.config.listen.push_back("127.0.0.1:7420");
   out.config.grace = std::chrono::milliseconds(grace_ms);
+  out.config.gc_interval = std::chrono::milliseconds(gc_interval_ms);
   RETURN_IF_ERROR(CheckConfig(out.config));
   return out;
 }

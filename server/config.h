@@ -27,7 +27,8 @@ struct Config {
   TlsFiles tls;
   bool insecure = false;  // a listener beyond loopback may go without TLS
   std::string log_level = "info";
-  std::chrono::milliseconds grace{10'000};  // for running calls, at the end
+  std::chrono::milliseconds grace{10'000};   // for running calls, at the end
+  std::chrono::milliseconds gc_interval{0};  // between collections of garbage; 0: on request
   Limits limits;
 };
 

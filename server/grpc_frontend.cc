@@ -46,7 +46,13 @@ using Generic12 = Stub::WithGenericMethod_GetVersion<Generic11>;
 using Generic13 = Stub::WithGenericMethod_ListEntries<Generic12>;
 using Generic14 = Stub::WithGenericMethod_SetAlias<Generic13>;
 using Generic15 = Stub::WithGenericMethod_DeleteAlias<Generic14>;
-class NamedService : public Generic15 {
+using Generic16 = Stub::WithGenericMethod_ListAliasHistory<Generic15>;
+using Generic17 = Stub::WithGenericMethod_DeleteVersion<Generic16>;
+using Generic18 = Stub::WithGenericMethod_UndeleteVersion<Generic17>;
+using Generic19 = Stub::WithGenericMethod_GetVersionUse<Generic18>;
+using Generic20 = Stub::WithGenericMethod_SetRetention<Generic19>;
+using Generic21 = Stub::WithGenericMethod_GetRetention<Generic20>;
+class NamedService : public Generic21 {
  public:
   explicit NamedService(const MethodTable* methods) : methods_(methods) {}
   grpc::ServerUnaryReactor* GetCapabilities(grpc::CallbackServerContext* context,

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "server/authorizer.h"
+#include "server/collection_timer.h"
 #include "server/config.h"
 #include "server/grpc_frontend.h"
 #include "server/handlers/handlers.h"
@@ -21,6 +22,7 @@
 #include "server/version.h"
 #include "storage/base/status.h"
 #include "storage/store/catalog.h"
+#include "storage/store/collector.h"
 #include "storage/store/rocksdb/engine.h"
 
 namespace ballast {
@@ -83,21 +85,37 @@ void LogCall(const Call& call, const absl::Status& status, std::chrono::nanoseco
   spdlog::log(ours ? spdlog::level::err : spdlog::level::info, "{}", line);
 }
 
+void LogCollection(const absl::StatusOr<Collection>& collection) {
+  if (!collection.ok()) {
+    spdlog::warn("gc code={} message={}", absl::StatusCodeToString(collection.status().code()),
+                 Quoted(collection.status().message().substr(0, 1000)));
+    return;
+  }
+  spdlog::info(
+      "gc freed_blocks={} freed_bytes={} deleted_versions={} removed_versions={} "
+      "fenced_pushes={}",
+      collection->blocks_freed, collection->bytes_freed, collection->versions_deleted,
+      collection->versions_removed, collection->pushes_fenced);
+}
+
 absl::Status Serve(const Config& config, const sigset_t& stop_signals) {
   ASSIGN_OR_RETURN(const std::unique_ptr<RocksEngine> engine,
                    RocksEngine::Open({config.data_dir, config.limits}), "opening the data folder");
   ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
                    Catalog::Open(engine->blobs(), engine->records(), config.limits));
   AllowAll authorizer;
+  Collector collector(catalog.get(), engine->blobs(), engine->records(), config.limits);
   MemoryBudget manifest_memory(config.limits.manifest_memory_bytes,
                                std::chrono::milliseconds(config.limits.manifest_wait_ms),
                                "manifest_memory_bytes");
   const Services services{catalog.get(), engine->blobs(),          &authorizer,
-                          config.limits, config.data_dir + "/tmp", &manifest_memory};
+                          config.limits, config.data_dir + "/tmp", &manifest_memory,
+                          &collector};
   const MethodTable methods = MakeMethodTable(services);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcFrontend> frontend,
       GrpcFrontend::Start({config.listen, config.tls, config.limits}, &methods, LogCall));
+  const CollectionTimer collections(&collector, config.gc_interval, LogCollection);
   for (const std::string& address : frontend->addresses()) {
     std::cout << "listening on " << address << std::endl;
   }

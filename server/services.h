@@ -10,6 +10,7 @@
 #include "storage/base/limits.h"
 #include "storage/store/blob_store.h"
 #include "storage/store/catalog.h"
+#include "storage/store/collector.h"
 
 namespace ballast {
 
@@ -20,6 +21,7 @@ struct Services {
   Limits limits;
   std::string spool_dir;                    // for raw streams that need random access
   MemoryBudget* manifest_memory = nullptr;  // of manifests. Must outlive this.
+  Collector* collector = nullptr;           // Must outlive this.
 };
 
 }  // namespace ballast

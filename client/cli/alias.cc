@@ -83,6 +83,32 @@ absl::Status RunRemove(Session* session, const AliasFlags& flags) {
   return session->Tell(absl::StrCat(alias, " is removed"));
 }
 
+absl::Status RunLog(Session* session, const std::string& model, const std::string& name) {
+  RETURN_IF_ERROR(CheckModel(model));
+  if (!name.empty()) RETURN_IF_ERROR(UsageError(CheckAliasName(name)));
+  ASSIGN_OR_RETURN(Client* const client, session->GetClient());
+  ASSIGN_OR_RETURN(const std::vector<AliasMoveDescription> moves,
+                   client->AliasHistory(model, name));
+  const auto number = [](uint64_t version) { return version == 0 ? Json(nullptr) : Json(version); };
+  if (session->json()) {
+    Json list = Json::array();
+    for (const AliasMoveDescription& move : moves) {
+      list.push_back({{"alias", move.alias},
+                      {"from", number(move.from)},
+                      {"to", number(move.to)},
+                      {"by", move.principal},
+                      {"time", TimeJson(move.time)}});
+    }
+    return session->Print(JsonLine({{"model", model}, {"moves", list}}));
+  }
+  std::vector<std::vector<std::string>> rows = {{"TIME", "ALIAS", "FROM", "TO", "BY"}};
+  for (const AliasMoveDescription& move : moves) {
+    rows.push_back({TimeText(move.time), move.alias, move.from == 0 ? "-" : absl::StrCat(move.from),
+                    move.to == 0 ? "-" : absl::StrCat(move.to), move.principal});
+  }
+  return session->Print(Table(rows));
+}
+
 }  // namespace
 
 void AddAlias(CLI::App* app, Session* session, Command* chosen) {
@@ -100,6 +126,10 @@ void AddAlias(CLI::App* app, Session* session, Command* chosen) {
         ->type_name("REF");
   }
   set->add_option("REF", flags->reference, "a version of the model, or its number")->required();
+  CLI::App* log = alias->add_subcommand("log", "who moved which alias when, newest first");
+  log->add_option("MODEL", flags->model, "name of the model")->required();
+  log->add_option("NAME", flags->name, "only this alias");
+  log->callback([=] { *chosen = [=] { return RunLog(session, flags->model, flags->name); }; });
   set->callback([=] { *chosen = [=] { return RunSet(session, *flags); }; });
   remove->callback([=] { *chosen = [=] { return RunRemove(session, *flags); }; });
 }

@@ -30,6 +30,8 @@ const char* PhaseName(Progress::Phase phase) {
       return "verify";
     case Progress::Phase::kConvert:
       return "convert";
+    case Progress::Phase::kCollect:
+      return "freed";
   }
   return "";
 }

@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -49,7 +50,8 @@ std::string LeavesText(const Json& details, const std::string& reference) {
   return out;
 }
 
-std::string Describe(const VersionDescription& version, const Json& details) {
+std::string Describe(const VersionDescription& version, const Json& details,
+                     const std::string& usage) {
   const std::string reference = absl::StrCat(version.model, ":", version.version);
   std::vector<std::vector<std::string>> rows = {
       {"reference", reference},
@@ -60,6 +62,7 @@ std::string Describe(const VersionDescription& version, const Json& details) {
       {"entries", absl::StrCat(version.entries)},
       {"size", absl::StrCat(BytesText(version.payload_bytes), ", ", BytesText(version.bytes_new),
                             " new with this version")},
+      {"stored", usage},
       {"ties", TieText(details)},
       {"parent", version.parent == 0 ? "" : absl::StrCat(version.model, ":", version.parent)},
       {"message", version.message},
@@ -73,15 +76,34 @@ std::string Describe(const VersionDescription& version, const Json& details) {
   return absl::StrCat(Table(known), LeavesText(details, reference));
 }
 
+// nullopt if the registry has too many versions to tell.
+absl::StatusOr<std::optional<VersionUsage>> GetUsage(Client* client,
+                                                     const VersionDescription& version) {
+  const auto usage = client->GetVersionUsage(absl::StrCat(version.model, ":", version.version));
+  if (usage.ok()) return *usage;
+  if (absl::IsResourceExhausted(usage.status())) return std::nullopt;
+  return usage.status();
+}
+
+std::string UsageText(const std::optional<VersionUsage>& usage) {
+  if (!usage.has_value()) return "not counted: the registry has many versions (see gc --dry-run)";
+  return absl::StrCat(BytesText(usage->exclusive_bytes), " its own, ",
+                      BytesText(usage->shared_bytes), " shared with other versions");
+}
+
 absl::Status RunShow(Session* session, const std::string& reference) {
   RETURN_IF_ERROR(CheckReference(reference));
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   ASSIGN_OR_RETURN(const VersionDescription version, client->GetVersion(reference));
   ASSIGN_OR_RETURN(const Json details, GetDetails(client, version));
-  if (!session->json()) return session->Print(Describe(version, details));
+  ASSIGN_OR_RETURN(const std::optional<VersionUsage> usage, GetUsage(client, version));
+  if (!session->json()) return session->Print(Describe(version, details, UsageText(usage)));
   Json json = VersionJson(version);
-  for (const char* member : {"writer", "ties", "leaves"})
+  for (const char* member : {"writer", "ties", "leaves"}) {
     json[member] = details.value(member, Json());
+  }
+  json["bytes_exclusive"] = usage.has_value() ? Json(usage->exclusive_bytes) : Json(nullptr);
+  json["bytes_shared"] = usage.has_value() ? Json(usage->shared_bytes) : Json(nullptr);
   return session->Print(JsonLine(json));
 }
 

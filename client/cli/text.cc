@@ -74,22 +74,35 @@ std::string Table(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
+std::string TimeJson(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone());
+}
+
+std::string TimeText(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", time, absl::LocalTimeZone());
+}
+
 Json VersionJson(const VersionDescription& version) {
-  return {
-      {"reference", absl::StrCat(version.model, ":", version.version)},
-      {"model", version.model},
-      {"version", version.version},
-      {"digest", "sha256:" + version.digest.Hex()},
-      {"format", std::string(FormatName(version.format))},
-      {"entries", version.entries},
-      {"bytes", version.payload_bytes},
-      {"bytes_new", version.bytes_new},
-      {"parent", version.parent == 0 ? Json(nullptr) : Json(version.parent)},
-      {"message", version.message},
-      {"labels", version.labels},
-      {"creator", version.creator},
-      {"created", absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", version.created, absl::UTCTimeZone())},
-      {"aliases", version.aliases}};
+  Json json = {{"reference", absl::StrCat(version.model, ":", version.version)},
+               {"model", version.model},
+               {"version", version.version},
+               {"digest", "sha256:" + version.digest.Hex()},
+               {"format", std::string(FormatName(version.format))},
+               {"entries", version.entries},
+               {"bytes", version.payload_bytes},
+               {"bytes_new", version.bytes_new},
+               {"parent", version.parent == 0 ? Json(nullptr) : Json(version.parent)},
+               {"message", version.message},
+               {"labels", version.labels},
+               {"creator", version.creator},
+               {"created", TimeJson(version.created)},
+               {"aliases", version.aliases}};
+  if (version.deletion.has_value()) {
+    json["deleted"] = {{"by", version.deletion->principal},
+                       {"time", TimeJson(version.deletion->time)},
+                       {"until", TimeJson(version.deletion->until)}};
+  }
+  return json;
 }
 
 Json ModelJson(const ModelDescription& model) {

@@ -26,6 +26,11 @@ std::string Count(uint64_t n, absl::string_view noun);
 // Rows of cells in columns; the first row is the head. Cells are made printable.
 std::string Table(const std::vector<std::vector<std::string>>& rows);
 
+// "2026-11-25T20:00:00.000Z", for JSON.
+std::string TimeJson(absl::Time time);
+// "2026-11-25 20:00:00" in the local time zone, for people.
+std::string TimeText(absl::Time time);
+
 Json VersionJson(const VersionDescription& version);
 Json ModelJson(const ModelDescription& model);
 // A report for people: one line per difference.

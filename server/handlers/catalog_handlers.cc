@@ -86,7 +86,9 @@ absl::Status ListVersions(const Services& services, Call* call,
   ASSIGN_OR_RETURN(const std::string below, ReadPageToken(listing, request.page_token()));
   return ListPage(most, response, [&](size_t page_size) -> absl::Status {
     ASSIGN_OR_RETURN(const VersionPage page,
-                     services.catalog->ListVersions(request.model(), page_size, below));
+                     services.catalog->ListVersions(
+                         request.model(), page_size, below,
+                         request.deleted() ? VersionSet::kDeleted : VersionSet::kLive));
     for (const VersionInfo& version : page.versions) {
       VersionToProto(version, response->add_versions());
     }
@@ -177,9 +179,10 @@ absl::Status SetAlias(const Services& services, Call* call, const v1::SetAliasRe
   RETURN_IF_ERROR(RequireRequestId(request.request_id()), "set alias");
   ASSIGN_OR_RETURN(const VersionInfo version,
                    Resolve(services, call, request.reference(), Action::kSetAlias));
-  ASSIGN_OR_RETURN(const uint64_t previous,
-                   services.catalog->SetAlias(version.model, request.alias(), version.version,
-                                              Expected(request), request.request_id()));
+  ASSIGN_OR_RETURN(
+      const uint64_t previous,
+      services.catalog->SetAlias(version.model, request.alias(), version.version, Expected(request),
+                                 {request.request_id(), call->principal}));
   VersionToProto(version, response->mutable_version());
   response->set_previous_version(previous);
   return absl::OkStatus();
@@ -194,7 +197,31 @@ absl::Status DeleteAlias(const Services& services, Call* call,
   RETURN_IF_ERROR(
       services.authorizer->Authorize(call->principal, Action::kSetAlias, request.model()));
   return services.catalog->RemoveAlias(request.model(), request.alias(), Expected(request),
-                                       request.request_id());
+                                       {request.request_id(), call->principal});
+}
+
+absl::Status ListAliasHistory(const Services& services, Call* call,
+                              const v1::ListAliasHistoryRequest& request,
+                              v1::ListAliasHistoryResponse* response) {
+  call->subject = request.model().substr(0, 255);
+  RETURN_IF_ERROR(CheckModelName(request.model()));
+  RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kRead, request.model()));
+  const size_t most = PageSize(request.page_size(), services.limits);
+  return ListPage(most, response, [&](size_t page_size) -> absl::Status {
+    ASSIGN_OR_RETURN(const AliasHistoryPage page,
+                     services.catalog->ListAliasHistory(request.model(), request.alias(), page_size,
+                                                        request.page_token()));
+    for (const AliasMove& move : page.moves) {
+      v1::AliasMove* out = response->add_moves();
+      out->set_alias(move.alias);
+      out->set_from_version(move.from);
+      out->set_to_version(move.to);
+      out->set_principal(move.principal);
+      TimeToProto(move.time, out->mutable_time());
+    }
+    response->set_next_page_token(page.next_page_token);
+    return absl::OkStatus();
+  });
 }
 
 // Formats that ReadStateDict opens.
@@ -239,6 +266,7 @@ void AddCatalogMethods(const Services& services, MethodTable* table) {
   add("ListEntries", ListEntries);
   add("SetAlias", SetAlias);
   add("DeleteAlias", DeleteAlias);
+  add("ListAliasHistory", ListAliasHistory);
   add("GetCapabilities", GetCapabilities);
   // A manifest can be large: this waits beside the data streams, not before the control calls.
   (*table)["ListEntries"].moves_data = true;
@@ -251,6 +279,8 @@ MethodTable MakeMethodTable(const Services& services) {
   AddFileMethods(services, &table);
   AddSchemaMethods(services, &table);
   AddCatalogMethods(services, &table);
+  AddDeletionMethods(services, &table);
+  AddCollectionMethods(services, &table);
   return table;
 }
 

@@ -34,9 +34,11 @@ MethodTable MakeMethodTable(const Services& services);
 // The pieces of it, one per file.
 void AddPushMethods(const Services& services, MethodTable* table);
 void AddPullMethods(const Services& services, MethodTable* table);
-void AddFileMethods(const Services& services, MethodTable* table);     // Convert, Inspect
-void AddSchemaMethods(const Services& services, MethodTable* table);   // Validate, …Schema
-void AddCatalogMethods(const Services& services, MethodTable* table);  // lists, aliases
+void AddFileMethods(const Services& services, MethodTable* table);        // Convert, Inspect
+void AddSchemaMethods(const Services& services, MethodTable* table);      // Validate, …Schema
+void AddCatalogMethods(const Services& services, MethodTable* table);     // lists, aliases
+void AddDeletionMethods(const Services& services, MethodTable* table);    // …delete…, retention
+void AddCollectionMethods(const Services& services, MethodTable* table);  // CollectGarbage
 
 }  // namespace ballast
 

@@ -2,6 +2,7 @@
 #include "server/handlers/stream_io.h"
 #include "server/use_cases/pull.h"
 #include "storage/base/status.h"
+#include "storage/model/reference.h"
 
 namespace ballast {
 namespace {
@@ -53,6 +54,18 @@ absl::Status SendData(Pull* pull, Call* call, FrameStream* stream) {
   }
 }
 
+// Blocks of a version that was deleted and collected while it is pulled are missing
+// without anything being damaged.
+absl::Status LossOrDeletion(const Services& services, const VersionInfo& version,
+                            const absl::Status& loss) {
+  Reference reference;
+  reference.model = version.model;
+  reference.selector = Reference::Selector::kVersion;
+  reference.version = version.version;
+  const absl::Status there = services.catalog->GetVersion(reference).status();
+  return absl::IsNotFound(there) ? WithContext(there, "while it was pulled") : loss;
+}
+
 absl::Status ServePull(const Services& services, Call* call, FrameStream* stream) {
   ASSIGN_OR_RETURN(const v1::PullRequest request, ReadMessage<v1::PullRequest>(stream));
   call->subject = request.reference().substr(0, 400);
@@ -63,7 +76,8 @@ absl::Status ServePull(const Services& services, Call* call, FrameStream* stream
   if (request.with_manifest() || pull->layout().format == Format::kTensors) {
     RETURN_IF_ERROR(SendManifest(*pull, stream));
   }
-  return SendData(pull.get(), call, stream);
+  const absl::Status sent = SendData(pull.get(), call, stream);
+  return absl::IsDataLoss(sent) ? LossOrDeletion(services, pull->version(), sent) : sent;
 }
 
 }  // namespace

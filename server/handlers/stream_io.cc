@@ -20,10 +20,19 @@ void VersionToProto(const VersionInfo& version, v1::Version* out) {
   out->set_message(version.message);
   out->mutable_labels()->insert(version.labels.begin(), version.labels.end());
   out->set_creator(version.creator);
-  const int64_t nanos = absl::ToUnixNanos(version.created);
-  out->mutable_created()->set_seconds(nanos / 1'000'000'000);
-  out->mutable_created()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+  TimeToProto(version.created, out->mutable_created());
   for (const std::string& alias : version.aliases) out->add_aliases(alias);
+  if (!version.deletion.has_value()) return;
+  v1::Deletion* deletion = out->mutable_deletion();
+  deletion->set_principal(version.deletion->principal);
+  TimeToProto(version.deletion->time, deletion->mutable_time());
+  TimeToProto(version.deletion->until, deletion->mutable_until());
+}
+
+void TimeToProto(absl::Time time, google::protobuf::Timestamp* out) {
+  const int64_t nanos = absl::ToUnixNanos(time);
+  out->set_seconds(nanos / 1'000'000'000);
+  out->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
 }
 
 absl::StatusOr<size_t> UploadStream::Read(absl::Span<char> out) {

@@ -22,6 +22,7 @@
 namespace ballast {
 
 void VersionToProto(const VersionInfo& version, v1::Version* out);
+void TimeToProto(absl::Time time, google::protobuf::Timestamp* out);
 
 // Reads one message that must be there.
 // Errors: InvalidArgument  the stream ended instead, or it is not such a message.

@@ -41,6 +41,13 @@ absl::Span<const LimitField> AllLimits() {
       LimitField{"block_cache_bytes", &Limits::block_cache_bytes},
       LimitField{"label_bytes_max", &Limits::label_bytes_max},
       LimitField{"aliases_max", &Limits::aliases_max},
+      LimitField{"undelete_window_ms", &Limits::undelete_window_ms},
+      LimitField{"request_memory_ms", &Limits::request_memory_ms},
+      LimitField{"push_lease_ms", &Limits::push_lease_ms},
+      LimitField{"alias_history_max", &Limits::alias_history_max},
+      LimitField{"retention_labels_max", &Limits::retention_labels_max},
+      LimitField{"gc_mark_bytes_max", &Limits::gc_mark_bytes_max},
+      LimitField{"usage_manifest_bytes_max", &Limits::usage_manifest_bytes_max},
   };
   return kFields;
 }

@@ -71,6 +71,19 @@ struct Limits {
   uint64_t block_cache_bytes = 32u << 20;  // pinned and recently read blocks
   uint64_t label_bytes_max = 4096;         // message, and all labels of a version together
   uint64_t aliases_max = 1000;             // aliases of one model
+
+  // --- deletion and collection of garbage ---
+  uint64_t undelete_window_ms = 604'800'000;  // a deleted version can be brought back at least so
+                                              // long; its blocks take up space until then
+  uint64_t request_memory_ms = 86'400'000;    // the answer to a request id is kept at least so
+                                              // long: some 100 bytes for each mutation
+  uint64_t push_lease_ms = 60'000;         // a push that does not take over a collection's epoch in
+                                           // this time is taken for dead, and fenced
+  uint64_t alias_history_max = 1000;       // moves of aliases that are remembered, per model
+  uint64_t retention_labels_max = 64;      // label rules of one model
+  uint64_t gc_mark_bytes_max = 64u << 20;  // memory for the digests in use, 40 bytes each; a
+                                           // store with more blocks is marked in several passes
+  uint64_t usage_manifest_bytes_max = 256u << 20;  // manifests read to tell what a version shares
 };
 
 // A limit by its name, for the configuration file and the capabilities answer.

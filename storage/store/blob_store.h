@@ -89,13 +89,16 @@ class BlobStore {
       absl::Span<const Digest> digests, Epoch epoch) = 0;
 
   // Removes those whose epoch is < `epoch`; others and absent ones are left.
-  // Returns how many were removed. Space returns to the disk in the background.
+  // Returns how many were removed.
   virtual absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) = 0;
 
   // Pages through the digests of shard `shard` of kShards, in any order; may miss or
   // repeat what changes meanwhile. `cursor` starts empty and is empty at the end.
   static constexpr uint32_t kShards = 16;
   virtual absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor) = 0;
+
+  // Called after many removals: gives back what they freed, as far as it pays.
+  virtual absl::Status ReturnSpace() = 0;
 };
 
 }  // namespace ballast

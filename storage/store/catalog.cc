@@ -1,24 +1,34 @@
 #include "storage/store/catalog.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
-#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "storage/base/status.h"
 #include "storage/store/catalog_impl.h"
+#include "storage/store/epoch.h"
+#include "storage/store/limit_time.h"
 
 namespace ballast {
 
-void PauseBeforeAttempt(int attempt) {
-  constexpr int kFreeAttempts = 4;
-  constexpr int kPauseMicrosMax = 50'000;
-  if (attempt < kFreeAttempts) return;
-  thread_local std::minstd_rand random{std::random_device{}()};
-  const int bound = std::min(kPauseMicrosMax, 500 << std::min(attempt - kFreeAttempts, 10));
-  absl::SleepFor(absl::Microseconds(std::uniform_int_distribution<int>(0, bound)(random)));
+namespace {
+
+// Beside notifications, which may be lost: several times within the lease.
+absl::Duration RenewalPeriod(const Limits& limits) {
+  return std::clamp(LimitMilliseconds(limits.push_lease_ms) / 4, absl::Milliseconds(10),
+                    absl::Seconds(15));
 }
+
+}  // namespace
+
+CatalogImpl::CatalogImpl(BlobStore* blobs, RecordStore* records, const Limits& limits,
+                         std::function<absl::Time()> clock)
+    : blobs_(blobs),
+      records_(records),
+      limits_(limits),
+      clock_(std::move(clock)),
+      leases_(records, RenewalPeriod(limits)) {}
 
 absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(BlobStore* blobs, RecordStore* records,
                                                        const Limits& limits,
@@ -33,16 +43,6 @@ absl::StatusOr<std::optional<std::string>> CatalogImpl::ReadOne(absl::string_vie
                                                                 const std::string& key) {
   ASSIGN_OR_RETURN(auto values, records_->Read(record, {key}));
   return std::move(values[0]);
-}
-
-absl::StatusOr<Epoch> CatalogImpl::CurrentEpoch() {
-  ASSIGN_OR_RETURN(const auto value, ReadOne(kGcRecord, std::string(kEpochKey)));
-  Epoch epoch = 1;
-  if (value.has_value() && !absl::SimpleAtoi(*value, &epoch)) {
-    return absl::DataLossError(
-        absl::StrCat("gc: epoch is \"", Printable(value->substr(0, 100)), "\", want a number"));
-  }
-  return epoch;
 }
 
 absl::Status CatalogImpl::EnsureIndexed(const std::string& model) {
@@ -60,7 +60,7 @@ absl::Status CatalogImpl::EnsureIndexed(const std::string& model) {
 
 absl::StatusOr<CatalogImpl::Begun> CatalogImpl::BeginIntent(const std::string& model) {
   RETURN_IF_ERROR(EnsureIndexed(model));
-  ASSIGN_OR_RETURN(const Epoch before, CurrentEpoch());
+  ASSIGN_OR_RETURN(const Epoch before, CurrentEpoch(records_));
   Begun begun;
   bool recorded = false;
   for (int attempt = 0; attempt < kCommitAttemptsMax && !recorded; ++attempt) {
@@ -68,7 +68,8 @@ absl::StatusOr<CatalogImpl::Begun> CatalogImpl::BeginIntent(const std::string& m
     // Another id every time: an attempt that arrives late must not bring back an
     // intent that a collection has taken away.
     begun.id = NewToken();
-    begun.intent = EncodeIntent(before, Now());
+    begun.start = Now();
+    begun.intent = EncodeIntent(before, begun.start);
     ASSIGN_OR_RETURN(
         const CommitOutcome outcome,
         records_->Commit(ModelRecord(model), {}, {{IntentKey(begun.id), begun.intent}}));
@@ -77,9 +78,24 @@ absl::StatusOr<CatalogImpl::Begun> CatalogImpl::BeginIntent(const std::string& m
   if (!recorded) return absl::UnavailableError(absl::StrCat(model, ": the push was not recorded"));
   // Read after the intent is there: a collection that does not see the intent has
   // raised the epoch before this.
-  ASSIGN_OR_RETURN(begun.epoch, CurrentEpoch());
+  ASSIGN_OR_RETURN(begun.epoch, CurrentEpoch(records_));
   ASSIGN_OR_RETURN(begun.batch, blobs_->NewBatch(begun.epoch));
   return begun;
+}
+
+absl::StatusOr<bool> CatalogImpl::RaiseIntent(const std::string& model, Begun* begun) {
+  const std::string key = IntentKey(begun->id);
+  const std::string raised = EncodeIntent(begun->epoch, begun->start);
+  for (int attempt = 0; attempt < kCommitAttemptsMax; ++attempt) {
+    PauseBeforeAttempt(attempt);
+    ASSIGN_OR_RETURN(const auto intent, ReadOne(ModelRecord(model), key));
+    if (!intent.has_value()) return false;
+    begun->intent = *intent;  // nobody else writes it
+    if (*intent == raised) return true;
+    RETURN_IF_ERROR(
+        records_->Commit(ModelRecord(model), {{key, intent}}, {{key, raised}}).status());
+  }
+  return absl::UnavailableError(absl::StrCat(model, ": the push's intent could not be raised"));
 }
 
 void CatalogImpl::DropIntent(const std::string& model, const std::string& push_id) {
@@ -133,6 +149,17 @@ absl::StatusOr<uint64_t> CatalogImpl::Change(absl::string_view model, absl::stri
   }
   return absl::UnavailableError(absl::StrCat(model, ": the record could not be changed in ",
                                              kCommitAttemptsMax, " attempts; try again"));
+}
+
+absl::StatusOr<bool> RaiseAll(BlobStore* blobs, absl::Span<const Digest> digests, Epoch epoch) {
+  constexpr size_t kSlice = 4096;
+  for (size_t i = 0; i < digests.size(); i += kSlice) {
+    ASSIGN_OR_RETURN(const auto infos, blobs->Touch(digests.subspan(i, kSlice), epoch));
+    for (const auto& info : infos) {
+      if (!info.has_value()) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace ballast

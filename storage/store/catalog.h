@@ -5,10 +5,14 @@
 //               v/<10 digits>   a version (VersionRecord); the digits count down, so
 //                               that the newest comes first
 //               d/<digest>/<10 digits>   a version by its digest
+//               x/<10 digits>   a deleted version: who, when, and its VersionRecord
 //               a/<alias>       version number and token
+//               names           how often aliases were moved
+//               h/<10 digits>   a move of an alias, newest first
 //               p/<push id>     push intent: epoch and start time
 //               r/<request id>  what a finished request answered
 //               schema          digests of the bound schema's blocks
+//               retention       which versions a collection keeps
 //               A model exists if its record has `head` or `schema`.
 //   i/<00..0f>  m/<model>       the model's name, by hash of the name; written before
 //                               the model; a stale entry is harmless
@@ -37,40 +41,18 @@
 #include "storage/model/manifest.h"
 #include "storage/model/reference.h"
 #include "storage/store/blob_store.h"
+#include "storage/store/catalog_facts.h"
 #include "storage/store/record_store.h"
 
 namespace ballast {
 
-// What is known of a version without reading its manifest.
-struct VersionInfo {
-  std::string model;
-  uint64_t version = 0;
-  Digest digest;
-  Format format = Format::kUnknown;  // what was pushed
-  uint64_t entries = 0;
-  uint64_t payload_bytes = 0;  // sum of the tensors' sizes
-  uint64_t bytes_new = 0;      // tensor bytes that this push added to the store
-  uint64_t parent = 0;         // version number of the same model, 0: none
-  std::string message;
-  std::map<std::string, std::string> labels;
-  std::string creator;  // the principal that pushed
-  absl::Time created;
-  // Encoded size of the manifest: what reading it costs.
-  uint64_t manifest_bytes = 0;
-  std::vector<std::string> aliases;  // filled by GetVersion and ListVersions
-  friend bool operator==(const VersionInfo&, const VersionInfo&) = default;
-};
-
-struct ModelInfo {
-  std::string model;
-  uint64_t latest = 0;    // highest live version, 0: none
-  uint64_t versions = 0;  // live versions, if cheap to know; counted by GetModel
-  std::map<std::string, uint64_t> aliases;
-  bool has_schema = false;
-};
-
 // A push on its way in: blocks go into it, then it is published or dropped.
-// Not thread-safe. Destroyed unpublished, its intent is removed.
+// Not thread-safe; a thread of the catalog takes new epochs over beside it, so that a
+// collection waits for a push no longer than that takes. Destroyed unpublished, its
+// intent is removed.
+//
+// Errors of all: Unavailable  also when a collection has taken this push for dead and
+// fenced it (limits.push_lease_ms): push again.
 class CatalogPush {
  public:
   virtual ~CatalogPush() = default;
@@ -95,20 +77,10 @@ class CatalogPush {
   };
   // Makes everything durable and the version visible, in that order. All blocks of
   // the manifest must have been added or answered as known.
-  // Errors: FailedPrecondition  a block of the manifest is not in the store (a bug of
-  //         the caller, or gc fenced this push: push again). ResourceExhausted,
-  //         Unavailable; then nothing is visible.
+  // Errors: FailedPrecondition  a block of the manifest is not in this push (a bug of
+  //         the caller). ResourceExhausted, Unavailable; then nothing is visible.
   virtual absl::StatusOr<VersionInfo> Publish(const Manifest& manifest,
                                               const PublishOptions& options) = 0;
-};
-
-struct ModelPage {
-  std::vector<ModelInfo> models;  // ascending by name
-  std::string next_page_token;    // "" at the end
-};
-struct VersionPage {
-  std::vector<VersionInfo> versions;  // newest first
-  std::string next_page_token;
 };
 
 // Thread-safe.
@@ -125,6 +97,7 @@ class Catalog {
   virtual absl::StatusOr<std::unique_ptr<CatalogPush>> BeginPush(absl::string_view model,
                                                                  absl::string_view request_id) = 0;
   // The version that an earlier push with this request id made; nullopt if none did.
+  // Errors: FailedPrecondition  it is deleted by now, or the id was another operation's.
   virtual absl::StatusOr<std::optional<VersionInfo>> FindPush(absl::string_view model,
                                                               absl::string_view request_id) = 0;
 
@@ -132,24 +105,57 @@ class Catalog {
   virtual absl::StatusOr<VersionInfo> GetVersion(const Reference& reference) = 0;
   virtual absl::StatusOr<Manifest> GetManifest(const VersionInfo& version) = 0;
   virtual absl::StatusOr<ModelInfo> GetModel(absl::string_view model) = 0;
-  // `page_token` is "" or a next_page_token; InvalidArgument otherwise.
+  // `page_token` is "" or a next_page_token; InvalidArgument otherwise. Models without
+  // a live version and without a schema are left out.
   virtual absl::StatusOr<ModelPage> ListModels(absl::string_view prefix, size_t page_size,
                                                absl::string_view page_token) = 0;
   virtual absl::StatusOr<VersionPage> ListVersions(absl::string_view model, size_t page_size,
-                                                   absl::string_view page_token) = 0;
+                                                   absl::string_view page_token,
+                                                   VersionSet which = VersionSet::kLive) = 0;
 
   // Points `alias` at an existing version. `expected`: the version it must point at
-  // now, 0: it must not exist; nullopt: whatever it is. A repeated request id gives
-  // the first answer again. Returns the version it pointed at before, 0: none.
+  // now, 0: it must not exist; nullopt: whatever it is. Returns the version it pointed
+  // at before, 0: none.
   // Errors: NotFound. Aborted/CONFLICT  it points elsewhere; says where.
   //         ResourceExhausted  limits.aliases_max.
   virtual absl::StatusOr<uint64_t> SetAlias(absl::string_view model, absl::string_view alias,
                                             uint64_t version, std::optional<uint64_t> expected,
-                                            absl::string_view request_id) = 0;
+                                            const Requester& by) = 0;
   // Errors: NotFound  no such alias. Aborted/CONFLICT.
   virtual absl::Status RemoveAlias(absl::string_view model, absl::string_view alias,
-                                   std::optional<uint64_t> expected,
-                                   absl::string_view request_id) = 0;
+                                   std::optional<uint64_t> expected, const Requester& by) = 0;
+  // The last limits.alias_history_max moves of one alias, or (alias "") of all.
+  virtual absl::StatusOr<AliasHistoryPage> ListAliasHistory(absl::string_view model,
+                                                            absl::string_view alias,
+                                                            size_t page_size,
+                                                            absl::string_view page_token) = 0;
+
+  // Deletes versions, all or none, at most kDeleteMax. They do not resolve any more, are
+  // not listed with the others, and keep their numbers; UndeleteVersion brings them back
+  // until a collection after limits.undelete_window_ms removes them. An alias that names
+  // one is an error, or (`force`) removed in the same commit. Returns how many.
+  // Errors: NotFound  no such version, or it is deleted. FailedPrecondition  an alias
+  //         names one; says which.
+  static constexpr size_t kDeleteMax = 256;
+  virtual absl::StatusOr<uint64_t> DeleteVersions(absl::string_view model,
+                                                  absl::Span<const uint64_t> versions, bool force,
+                                                  const Requester& by) = 0;
+  // All that are live when the call begins, the oldest first, kDeleteMax at a time: cut
+  // short, it has deleted some, and the same call again goes on.
+  // Errors: as DeleteVersions; an alias is found before anything is deleted.
+  virtual absl::StatusOr<uint64_t> DeleteAllVersions(absl::string_view model, bool force,
+                                                     const Requester& by) = 0;
+  // Errors: NotFound  no such version, or it was removed. FailedPrecondition  it is not
+  //         deleted. DataLoss  a block of it is missing.
+  virtual absl::Status UndeleteVersion(absl::string_view model, uint64_t version,
+                                       const Requester& by) = 0;
+
+  // nullopt lifts the rules: then a collection keeps every version.
+  // Errors: NotFound  no such model. InvalidArgument  no rule, or a label without a name.
+  //         ResourceExhausted  limits.retention_labels_max, limits.label_bytes_max.
+  virtual absl::Status SetRetention(absl::string_view model, const std::optional<Retention>& rules,
+                                    const Requester& by) = 0;
+  virtual absl::StatusOr<std::optional<Retention>> GetRetention(absl::string_view model) = 0;
 
   // The model's gate, as JSON text; NotFound if none is bound. Binding makes the
   // model if it is new.

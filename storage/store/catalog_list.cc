@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 #include "storage/store/catalog_impl.h"
+#include "storage/store/limit_time.h"
 #include "storage/store/record_iteration.h"
 
 namespace ballast {
@@ -84,6 +85,15 @@ absl::Status BadToken(absl::string_view token) {
                         "\", want \"\" or one that a page gave");
 }
 
+// The version or move that a page token names.
+absl::StatusOr<uint64_t> NumberOfToken(absl::string_view token) {
+  uint64_t number = 0;
+  if (!absl::SimpleAtoi(token, &number) || number == 0 || number > kVersionMax) {
+    return BadToken(token);
+  }
+  return number;
+}
+
 }  // namespace
 
 absl::StatusOr<ModelPage> CatalogImpl::ListModels(absl::string_view prefix, size_t page_size,
@@ -97,7 +107,7 @@ absl::StatusOr<ModelPage> CatalogImpl::ListModels(absl::string_view prefix, size
     ASSIGN_OR_RETURN(const auto name, names.Next());
     if (!name.has_value()) return page;
     ASSIGN_OR_RETURN(auto info, ReadModel(*name));
-    if (!info.has_value()) continue;
+    if (!info.has_value() || (info->versions == 0 && !info->has_schema)) continue;
     if (page.models.size() == page_size) break;
     page.models.push_back(*std::move(info));
   }
@@ -105,22 +115,33 @@ absl::StatusOr<ModelPage> CatalogImpl::ListModels(absl::string_view prefix, size
   return page;
 }
 
+absl::StatusOr<VersionRecord> CatalogImpl::DecodeListed(absl::string_view value, VersionSet which) {
+  if (which == VersionSet::kLive) return DecodeVersionRecord(value);
+  ASSIGN_OR_RETURN(DeletedRecord deleted, DecodeDeletedRecord(value));
+  ASSIGN_OR_RETURN(VersionRecord record, DecodeVersionRecord(deleted.version));
+  record.info.deletion = Deletion{std::move(deleted.principal), deleted.time,
+                                  deleted.time + LimitMilliseconds(limits_.undelete_window_ms)};
+  return record;
+}
+
 absl::StatusOr<VersionPage> CatalogImpl::ListVersions(absl::string_view model, size_t page_size,
-                                                      absl::string_view page_token) {
+                                                      absl::string_view page_token,
+                                                      VersionSet which) {
   RETURN_IF_ERROR(CheckModelName(model));
   uint64_t below = 0;  // versions below this, 0: all
-  if (!page_token.empty() &&
-      (!absl::SimpleAtoi(page_token, &below) || below == 0 || below > kVersionMax)) {
-    return BadToken(page_token);
+  if (!page_token.empty()) {
+    ASSIGN_OR_RETURN(below, NumberOfToken(page_token));
   }
   RETURN_IF_ERROR(GetModel(model).status());
   page_size = PageSize(page_size, limits_);
+  const bool live = which == VersionSet::kLive;
+  const std::string after = below == 0 ? "" : live ? VersionKey(below) : DeletedKey(below);
   ASSIGN_OR_RETURN(const auto aliases, Aliases(model));
   VersionPage page;
   RETURN_IF_ERROR(ForEachItem(
-      records_, ModelRecord(model), below == 0 ? "" : VersionKey(below), kVersionPrefix,
-      page_size + 1, [&](absl::string_view, absl::string_view value) -> absl::StatusOr<Walk> {
-        ASSIGN_OR_RETURN(auto record, DecodeVersionRecord(value), model);
+      records_, ModelRecord(model), after, live ? kVersionPrefix : kDeletedPrefix, page_size + 1,
+      [&](absl::string_view, absl::string_view value) -> absl::StatusOr<Walk> {
+        ASSIGN_OR_RETURN(auto record, DecodeListed(value, which), model);
         if (page.versions.size() == page_size) {
           page.next_page_token = absl::StrCat(page.versions.back().version);
           return Walk::kStop;
@@ -130,6 +151,36 @@ absl::StatusOr<VersionPage> CatalogImpl::ListVersions(absl::string_view model, s
           if (version == record.info.version) record.info.aliases.push_back(alias);
         }
         page.versions.push_back(std::move(record.info));
+        return Walk::kGoOn;
+      }));
+  return page;
+}
+
+absl::StatusOr<AliasHistoryPage> CatalogImpl::ListAliasHistory(absl::string_view model,
+                                                               absl::string_view alias,
+                                                               size_t page_size,
+                                                               absl::string_view page_token) {
+  RETURN_IF_ERROR(CheckModelName(model));
+  if (!alias.empty()) RETURN_IF_ERROR(CheckAliasName(alias));
+  uint64_t below = 0;  // moves before this one, 0: all
+  if (!page_token.empty()) {
+    ASSIGN_OR_RETURN(below, NumberOfToken(page_token));
+  }
+  RETURN_IF_ERROR(GetModel(model).status());
+  page_size = PageSize(page_size, limits_);
+  AliasHistoryPage page;
+  uint64_t last = 0;
+  RETURN_IF_ERROR(ForEachItem(
+      records_, ModelRecord(model), below == 0 ? "" : HistoryKey(below), kHistoryPrefix,
+      page_size + 1, [&](absl::string_view key, absl::string_view value) -> absl::StatusOr<Walk> {
+        ASSIGN_OR_RETURN(AliasMove move, DecodeAliasMove(value), model);
+        if (!alias.empty() && move.alias != alias) return Walk::kGoOn;
+        if (page.moves.size() == page_size) {
+          page.next_page_token = absl::StrCat(last);
+          return Walk::kStop;
+        }
+        ASSIGN_OR_RETURN(last, VersionOfKey(key), model);
+        page.moves.push_back(std::move(move));
         return Walk::kGoOn;
       }));
   return page;

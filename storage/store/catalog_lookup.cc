@@ -79,11 +79,19 @@ absl::StatusOr<uint64_t> CatalogImpl::Resolve(const Reference& reference) {
   return absl::InternalError("reference: unknown selector");
 }
 
+absl::Status CatalogImpl::NoSuchVersion(absl::string_view model, uint64_t version) {
+  const std::string name = absl::StrCat(model, ":", version);
+  if (version > kVersionMax) return absl::NotFoundError(absl::StrCat(name, ": no such version"));
+  ASSIGN_OR_RETURN(const auto deleted, ReadOne(ModelRecord(model), DeletedKey(version)));
+  return absl::NotFoundError(
+      absl::StrCat(name, deleted.has_value() ? ": the version is deleted" : ": no such version"));
+}
+
 absl::Status CatalogImpl::MissingVersion(const Reference& reference) {
   RETURN_IF_ERROR(GetModel(reference.model).status());
   switch (reference.selector) {
     case Reference::Selector::kVersion:
-      return absl::NotFoundError(absl::StrCat(reference.ToString(), ": no such version"));
+      return NoSuchVersion(reference.model, reference.version);
     case Reference::Selector::kAlias:
       return absl::NotFoundError(absl::StrCat(reference.ToString(), ": no such alias"));
     case Reference::Selector::kDigest:
@@ -105,17 +113,9 @@ absl::StatusOr<VersionInfo> CatalogImpl::GetVersion(const Reference& reference) 
 }
 
 absl::StatusOr<Manifest> CatalogImpl::GetManifest(const VersionInfo& version) {
-  const std::string name = absl::StrCat(version.model, ":", version.version);
   ASSIGN_OR_RETURN(const auto record, ReadVersion(version.model, version.version));
-  if (!record.has_value()) return absl::NotFoundError(absl::StrCat(name, ": no such version"));
-  ASSIGN_OR_RETURN(const std::string text, LoadText(blobs_, record->manifest),
-                   absl::StrCat(name, ": manifest"));
-  auto manifest = DecodeManifest(text, limits_);
-  if (absl::IsInvalidArgument(manifest.status())) {
-    return absl::DataLossError(absl::StrCat(name, ": ", manifest.status().message()));
-  }
-  RETURN_IF_ERROR(manifest.status(), name);
-  return manifest;
+  if (!record.has_value()) return NoSuchVersion(version.model, version.version);
+  return LoadManifest(blobs_, *record, limits_);
 }
 
 absl::StatusOr<std::optional<ModelInfo>> CatalogImpl::ReadModel(const std::string& model) {
@@ -148,8 +148,14 @@ absl::StatusOr<std::optional<VersionInfo>> CatalogImpl::FindPush(absl::string_vi
   RETURN_IF_ERROR(CheckRequestId(request_id));
   ASSIGN_OR_RETURN(const auto answer, FindRequest(model, request_id, Operation::kPush));
   if (!answer.has_value()) return std::nullopt;
-  ASSIGN_OR_RETURN(auto info, VersionWithAliases(model, answer->answer));
-  return info;
+  auto info = VersionWithAliases(model, answer->answer);
+  if (absl::IsNotFound(info.status())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(model, ": request id \"", Printable(request_id), "\" made version ",
+                     answer->answer, ", which is deleted; want a new request id"));
+  }
+  RETURN_IF_ERROR(info.status());
+  return *std::move(info);
 }
 
 }  // namespace ballast

@@ -1,9 +1,11 @@
+#include <mutex>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 #include "storage/store/catalog_impl.h"
+#include "storage/store/epoch.h"
 
 namespace ballast {
 namespace {
@@ -15,15 +17,20 @@ class Push : public CatalogPush {
         model_(std::move(model)),
         record_(ModelRecord(model_)),
         request_id_(std::move(request_id)),
-        begun_(std::move(begun)) {}
+        begun_(std::move(begun)),
+        lease_(catalog_->leases()->Keep([this] { RenewIfIdle(); })) {}
   ~Push() override {
+    lease_.reset();
     if (!intent_gone_) catalog_->DropIntent(model_, begun_.id);
   }
 
   absl::StatusOr<std::vector<std::optional<BlobInfo>>> Known(
       absl::Span<const Digest> digests) override;
   absl::StatusOr<bool> Add(const Digest& digest, uint32_t crc32, absl::string_view bytes) override;
-  uint64_t durable_bytes() const override { return begun_.batch->durable_bytes(); }
+  uint64_t durable_bytes() const override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return durable_before_ + begun_.batch->durable_bytes();
+  }
   absl::StatusOr<VersionInfo> Publish(const Manifest& manifest,
                                       const PublishOptions& options) override;
 
@@ -38,16 +45,26 @@ class Push : public CatalogPush {
     std::optional<std::string> head;
     std::optional<std::string> intent;
     std::optional<std::string> request;
+    std::optional<std::string> names;
     std::optional<std::string> alias;
   };
 
+  void RenewIfIdle();
+  absl::Status RenewIfDue();
+  absl::Status Renew();
+  absl::Status Fenced();
+
   absl::Status CheckOptions(const PublishOptions& options);
   absl::Status CheckBlocks(const Manifest& manifest);
+  absl::StatusOr<VersionInfo> PublishLocked(const Manifest& manifest,
+                                            const PublishOptions& options);
   absl::StatusOr<VersionRecord> Prepare(const Manifest& manifest, const PublishOptions& options);
   absl::StatusOr<VersionInfo> CommitVersion(VersionRecord record, const PublishOptions& options);
   absl::StatusOr<std::optional<VersionInfo>> TryCommit(VersionRecord* record,
                                                        const PublishOptions& options);
   absl::StatusOr<Seen> Look(const PublishOptions& options);
+  absl::Status AddAlias(const Seen& seen, uint64_t number, const PublishOptions& options,
+                        std::vector<RecordCondition>* conditions, std::vector<RecordEdit>* edits);
   absl::StatusOr<VersionInfo> Answered(absl::string_view request);
   absl::StatusOr<VersionInfo> FindOwn();
   absl::StatusOr<VersionInfo> GiveUp(const absl::Status& why);
@@ -57,15 +74,64 @@ class Push : public CatalogPush {
   const std::string model_;
   const std::string record_;
   const std::string request_id_;
+  // Held by every call, and by the keeper's thread while it renews.
+  mutable std::mutex mutex_;
   CatalogImpl::Begun begun_;
+  uint64_t durable_before_ = 0;  // by batches of earlier epochs
+  uint64_t seen_round_ = 0;      // of the keeper
   absl::flat_hash_map<Digest, BlockFacts> blocks_;
   uint64_t bytes_new_ = 0;
   // Numbers whose commit ended as unknown; one of them may be this push's version.
   std::vector<uint64_t> unknown_;
   bool intent_gone_ = false;
+  bool fenced_ = false;
+  std::unique_ptr<LeaseKeeper::Lease> lease_;
 };
 
+// A push that is busy does it itself, with its next call.
+void Push::RenewIfIdle() {
+  std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+  if (lock.owns_lock()) RenewIfDue().IgnoreError();
+}
+
+// What fails without the push being fenced is tried again with the next call; until
+// then the push goes on in its old epoch, and a collection waits for it.
+absl::Status Push::RenewIfDue() {
+  if (fenced_) return Fenced();
+  const uint64_t round = catalog_->leases()->round();
+  if (round == seen_round_) return absl::OkStatus();
+  if (Renew().ok()) seen_round_ = round;
+  return fenced_ ? Fenced() : absl::OkStatus();
+}
+
+// Takes over the current epoch: first by all blocks of this push, then by its intent.
+absl::Status Push::Renew() {
+  ASSIGN_OR_RETURN(const Epoch epoch, CurrentEpoch(catalog_->records()));
+  if (intent_gone_ || epoch <= EpochOfIntent(begun_.intent)) return absl::OkStatus();
+  RETURN_IF_ERROR(begun_.batch->Flush());
+  ASSIGN_OR_RETURN(std::unique_ptr<BlobBatch> batch, catalog_->blobs()->NewBatch(epoch));
+  durable_before_ += begun_.batch->durable_bytes();
+  begun_.batch = std::move(batch);
+  begun_.epoch = epoch;
+  std::vector<Digest> digests;
+  digests.reserve(blocks_.size());
+  for (const auto& [digest, facts] : blocks_) digests.push_back(digest);
+  ASSIGN_OR_RETURN(const bool all_there, RaiseAll(catalog_->blobs(), digests, epoch));
+  if (!all_there) return Fenced();
+  ASSIGN_OR_RETURN(const bool raised, catalog_->RaiseIntent(model_, &begun_));
+  return raised ? absl::OkStatus() : Fenced();
+}
+
+// Its intent stays, if it is there, and goes with the push.
+absl::Status Push::Fenced() {
+  fenced_ = true;
+  return absl::UnavailableError(
+      absl::StrCat(model_, ": a collection of garbage has fenced this push: push again"));
+}
+
 absl::StatusOr<std::vector<std::optional<BlobInfo>>> Push::Known(absl::Span<const Digest> digests) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  RETURN_IF_ERROR(RenewIfDue());
   ASSIGN_OR_RETURN(auto infos, catalog_->blobs()->Touch(digests, begun_.epoch), model_);
   for (size_t i = 0; i < digests.size(); ++i) {
     const auto own = blocks_.find(digests[i]);
@@ -79,6 +145,8 @@ absl::StatusOr<std::vector<std::optional<BlobInfo>>> Push::Known(absl::Span<cons
 }
 
 absl::StatusOr<bool> Push::Add(const Digest& digest, uint32_t crc32, absl::string_view bytes) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  RETURN_IF_ERROR(RenewIfDue());
   ASSIGN_OR_RETURN(const bool added, begun_.batch->Add(digest, crc32, bytes), model_);
   blocks_[digest] = {static_cast<uint32_t>(bytes.size()), crc32};
   if (added) bytes_new_ += bytes.size();
@@ -154,9 +222,16 @@ absl::StatusOr<VersionRecord> Push::Prepare(const Manifest& manifest,
 }
 
 absl::StatusOr<VersionInfo> Push::Publish(const Manifest& manifest, const PublishOptions& options) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return PublishLocked(manifest, options);
+}
+
+absl::StatusOr<VersionInfo> Push::PublishLocked(const Manifest& manifest,
+                                                const PublishOptions& options) {
   ASSIGN_OR_RETURN(auto earlier, catalog_->FindPush(model_, request_id_));
   if (earlier.has_value()) return *std::move(earlier);
   RETURN_IF_ERROR(CheckOptions(options));
+  RETURN_IF_ERROR(RenewIfDue());
   ASSIGN_OR_RETURN(VersionRecord record, Prepare(manifest, options));
   return CommitVersion(std::move(record), options);
 }
@@ -170,7 +245,7 @@ absl::StatusOr<VersionInfo> Push::CommitVersion(VersionRecord record,
     auto info = TryCommit(&record, options);
     if (info.ok() && info->has_value()) return **std::move(info);
     if (info.ok()) continue;
-    if (unknown_.empty() || !absl::IsUnavailable(info.status())) return info.status();
+    if (fenced_ || unknown_.empty() || !absl::IsUnavailable(info.status())) return info.status();
     last = info.status();
   }
   return GiveUp(last);
@@ -180,10 +255,11 @@ absl::StatusOr<Push::Seen> Push::Look(const PublishOptions& options) {
   std::vector<std::string> keys = {std::string(kHeadKey), IntentKey(begun_.id)};
   // An absent request or alias is looked up under a key that is never set.
   keys.push_back(RequestKey(request_id_.empty() ? "\n" : request_id_));
+  keys.push_back(std::string(kNamesKey));
   keys.push_back(AliasKey(options.alias.empty() ? "\n" : options.alias));
   ASSIGN_OR_RETURN(auto values, catalog_->records()->Read(record_, keys));
   return Seen{std::move(values[0]), std::move(values[1]), std::move(values[2]),
-              std::move(values[3])};
+              std::move(values[3]), std::move(values[4])};
 }
 
 // nullopt: lost a race, or the outcome is unknown: look again.
@@ -191,10 +267,8 @@ absl::StatusOr<std::optional<VersionInfo>> Push::TryCommit(VersionRecord* record
                                                            const PublishOptions& options) {
   ASSIGN_OR_RETURN(const Seen seen, Look(options));
   if (seen.request.has_value()) return Answered(*seen.request);
-  if (seen.intent != begun_.intent) return FindOwn();
-  if (!options.alias.empty() && !seen.alias.has_value()) {
-    RETURN_IF_ERROR(catalog_->CheckRoomForAlias(model_));
-  }
+  if (!seen.intent.has_value()) return FindOwn();
+  begun_.intent = *seen.intent;  // nobody else writes it
   ModelHead head;
   if (seen.head.has_value()) {
     ASSIGN_OR_RETURN(head, DecodeHead(*seen.head), model_);
@@ -211,7 +285,7 @@ absl::StatusOr<std::optional<VersionInfo>> Push::TryCommit(VersionRecord* record
                                    {DigestKey(record->info.digest, number), "1"},
                                    {IntentKey(begun_.id), std::nullopt}};
   if (!options.alias.empty()) {
-    edits.push_back({AliasKey(options.alias), EncodeAlias({number, begun_.id})});
+    RETURN_IF_ERROR(AddAlias(seen, number, options, &conditions, &edits));
   }
   if (!request_id_.empty()) {
     const std::string key = RequestKey(request_id_);
@@ -224,6 +298,21 @@ absl::StatusOr<std::optional<VersionInfo>> Push::TryCommit(VersionRecord* record
   if (outcome == CommitOutcome::kApplied) return Finished(*record, options.alias);
   if (outcome == CommitOutcome::kUnknown) unknown_.push_back(number);
   return std::nullopt;
+}
+
+absl::Status Push::AddAlias(const Seen& seen, uint64_t number, const PublishOptions& options,
+                            std::vector<RecordCondition>* conditions,
+                            std::vector<RecordEdit>* edits) {
+  AliasValue before;
+  if (seen.alias.has_value()) {
+    ASSIGN_OR_RETURN(before, DecodeAlias(*seen.alias), model_);
+  } else {
+    RETURN_IF_ERROR(catalog_->CheckRoomForAlias(model_));
+  }
+  edits->push_back({AliasKey(options.alias), EncodeAlias({number, begun_.id})});
+  return catalog_->AddAliasMoves(
+      seen.names, {{options.alias, before.version, number, options.creator, catalog_->Now()}},
+      conditions, edits);
 }
 
 VersionInfo Push::Finished(const VersionRecord& record, const std::string& alias) {
@@ -243,14 +332,19 @@ absl::StatusOr<VersionInfo> Push::Answered(absl::string_view request) {
 // The intent is gone: one of the unknown commits was applied, or gc took it.
 absl::StatusOr<VersionInfo> Push::FindOwn() {
   for (const uint64_t number : unknown_) {
-    ASSIGN_OR_RETURN(const auto record, catalog_->ReadVersion(model_, number));
+    ASSIGN_OR_RETURN(auto record, catalog_->ReadVersion(model_, number));
+    if (!record.has_value()) {
+      // Published, and deleted since.
+      ASSIGN_OR_RETURN(record, catalog_->ReadDeleted(model_, number));
+    }
     if (!record.has_value() || record->token != begun_.id) continue;
     intent_gone_ = true;
-    return catalog_->VersionWithAliases(model_, number);
+    auto info = catalog_->VersionWithAliases(model_, number);
+    if (absl::IsNotFound(info.status())) return std::move(record->info);
+    return info;
   }
   intent_gone_ = true;
-  return absl::FailedPreconditionError(
-      absl::StrCat(model_, ": a collection of garbage has fenced this push: push again"));
+  return Fenced();
 }
 
 // Takes the intent away, so that no commit of this push can be applied any more,
@@ -263,9 +357,10 @@ absl::StatusOr<VersionInfo> Push::GiveUp(const absl::Status& why) {
     if (!intent.ok()) continue;
     if (!intent->has_value()) {
       auto own = FindOwn();
-      if (!absl::IsUnavailable(own.status())) return own;
+      if (fenced_ || !absl::IsUnavailable(own.status())) return own;
       continue;
     }
+    begun_.intent = **intent;
     const auto outcome =
         catalog_->records()->Commit(record_, {{key, begun_.intent}}, {{key, std::nullopt}});
     if (outcome.ok() && *outcome == CommitOutcome::kApplied) break;

@@ -31,7 +31,7 @@ absl::Status CatalogImpl::BindSchema(absl::string_view model, absl::string_view 
                     const std::string schema = EncodeSchema({token, text});
                     if (values[1] == schema) return Plan{true, 0, {}, {}};
                     if (values[0] != begun.intent) {
-                      return absl::FailedPreconditionError(absl::StrCat(
+                      return absl::UnavailableError(absl::StrCat(
                           name, ": a collection of garbage has fenced this request: try again"));
                     }
                     return Plan{false,

@@ -14,6 +14,7 @@ namespace ballast {
 namespace {
 
 constexpr size_t kRequestIdBytesMax = 64;
+constexpr uint8_t kRetentionEncoding = 1;
 
 std::string TenDigits(uint64_t version) {
   return absl::StrCat(absl::Dec(kVersionMax - version, absl::kZeroPad10));
@@ -38,6 +39,12 @@ std::string VersionKey(uint64_t version) {
   return absl::StrCat(kVersionPrefix, TenDigits(version));
 }
 
+std::string DeletedKey(uint64_t version) {
+  return absl::StrCat(kDeletedPrefix, TenDigits(version));
+}
+
+std::string HistoryKey(uint64_t number) { return absl::StrCat(kHistoryPrefix, TenDigits(number)); }
+
 absl::StatusOr<uint64_t> VersionOfKey(absl::string_view key) {
   uint64_t rest = 0;
   if (key.size() < 10 || !absl::SimpleAtoi(key.substr(key.size() - 10), &rest)) {
@@ -48,7 +55,9 @@ absl::StatusOr<uint64_t> VersionOfKey(absl::string_view key) {
 
 std::string AliasKey(absl::string_view alias) { return absl::StrCat(kAliasPrefix, alias); }
 std::string IntentKey(absl::string_view push_id) { return absl::StrCat(kIntentPrefix, push_id); }
-std::string RequestKey(absl::string_view request_id) { return absl::StrCat("r/", request_id); }
+std::string RequestKey(absl::string_view request_id) {
+  return absl::StrCat(kRequestPrefix, request_id);
+}
 
 std::string DigestPrefix(const Digest& digest) { return absl::StrCat("d/", digest.Hex(), "/"); }
 
@@ -83,8 +92,43 @@ absl::StatusOr<AliasValue> DecodeAlias(absl::string_view value) {
   return alias;
 }
 
+absl::StatusOr<uint64_t> DecodeNames(const std::optional<std::string>& value) {
+  uint64_t number = 0;
+  if (!value.has_value() || (absl::SimpleAtoi(*value, &number) && number <= kVersionMax)) {
+    return number;
+  }
+  return Damaged("names", *value);
+}
+
+std::string EncodeAliasMove(const AliasMove& move) {
+  std::string out;
+  PutVarint(static_cast<uint64_t>(absl::ToUnixMicros(move.time)), &out);
+  PutBytes(move.principal, &out);
+  PutBytes(move.alias, &out);
+  PutVarint(move.from, &out);
+  PutVarint(move.to, &out);
+  return out;
+}
+
+absl::StatusOr<AliasMove> DecodeAliasMove(absl::string_view value) {
+  RecordReader in(value);
+  AliasMove move;
+  move.time = absl::FromUnixMicros(static_cast<int64_t>(in.Varint()));
+  move.principal = in.Bytes();
+  move.alias = in.Bytes();
+  move.from = in.Varint();
+  move.to = in.Varint();
+  if (!in.Done()) return Damaged("alias history", value);
+  return move;
+}
+
 std::string EncodeIntent(Epoch epoch, absl::Time start) {
   return absl::StrCat(epoch, " ", absl::ToUnixMicros(start));
+}
+
+Epoch EpochOfIntent(absl::string_view value) {
+  Epoch epoch = 0;
+  return absl::SimpleAtoi(value.substr(0, value.find(' ')), &epoch) ? epoch : 0;
 }
 
 std::string EncodeRequest(const RequestAnswer& request) {
@@ -105,6 +149,44 @@ absl::StatusOr<RequestAnswer> DecodeRequest(absl::string_view value) {
   request.token = std::string(parts[2]);
   request.time = absl::FromUnixMicros(micros);
   return request;
+}
+
+std::string EncodeRetention(const RetentionValue& retention) {
+  std::string out(1, static_cast<char>(kRetentionEncoding));
+  PutVarint(retention.rules.keep_last, &out);
+  PutVarint(retention.rules.keep_newer_than_ms, &out);
+  PutVarint(retention.rules.keep_labelled.size(), &out);
+  for (const LabelRule& label : retention.rules.keep_labelled) {
+    PutBytes(label.name, &out);
+    out.push_back(label.value.has_value() ? 1 : 0);
+    if (label.value.has_value()) PutBytes(*label.value, &out);
+  }
+  PutBytes(retention.token, &out);
+  PutBytes(retention.principal, &out);
+  PutVarint(static_cast<uint64_t>(absl::ToUnixMicros(retention.time)), &out);
+  return out;
+}
+
+absl::StatusOr<RetentionValue> DecodeRetention(absl::string_view value) {
+  RecordReader in(value);
+  RetentionValue retention;
+  const absl::string_view encoding = in.Take(1);
+  if (encoding.empty() || static_cast<uint8_t>(encoding[0]) != kRetentionEncoding) {
+    return Damaged("retention", value);
+  }
+  retention.rules.keep_last = in.Varint();
+  retention.rules.keep_newer_than_ms = in.Varint();
+  const uint64_t labels = in.Varint();
+  for (uint64_t i = 0; i < labels && in.ok(); ++i) {
+    LabelRule& label = retention.rules.keep_labelled.emplace_back();
+    label.name = in.Bytes();
+    if (in.Take(1) == absl::string_view("\x01")) label.value = in.Bytes();
+  }
+  retention.token = in.Bytes();
+  retention.principal = in.Bytes();
+  retention.time = absl::FromUnixMicros(static_cast<int64_t>(in.Varint()));
+  if (!in.Done()) return Damaged("retention", value);
+  return retention;
 }
 
 std::string EncodeSchema(const SchemaValue& schema) {

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "storage/base/digest.h"
 #include "storage/store/blob_store.h"
+#include "storage/store/catalog_facts.h"
 #include "storage/store/stored_text.h"
 
 namespace ballast {
@@ -21,9 +22,14 @@ inline constexpr uint64_t kVersionMax = 9'999'999'999;
 
 inline constexpr absl::string_view kHeadKey = "head";
 inline constexpr absl::string_view kSchemaKey = "schema";
+inline constexpr absl::string_view kRetentionKey = "retention";
+inline constexpr absl::string_view kNamesKey = "names";
 inline constexpr absl::string_view kVersionPrefix = "v/";
+inline constexpr absl::string_view kDeletedPrefix = "x/";
 inline constexpr absl::string_view kAliasPrefix = "a/";
+inline constexpr absl::string_view kHistoryPrefix = "h/";
 inline constexpr absl::string_view kIntentPrefix = "p/";
+inline constexpr absl::string_view kRequestPrefix = "r/";
 inline constexpr absl::string_view kModelPrefix = "m/";
 inline constexpr absl::string_view kGcRecord = "gc";
 inline constexpr absl::string_view kEpochKey = "epoch";
@@ -36,7 +42,11 @@ uint32_t ModelShard(absl::string_view model);
 
 // Versions sort newest first: the ten digits are kVersionMax - version.
 std::string VersionKey(uint64_t version);
+std::string DeletedKey(uint64_t version);
+// Of either of them, or of a digest's key.
 absl::StatusOr<uint64_t> VersionOfKey(absl::string_view key);
+// Moves of aliases sort newest first as well; `number` counts them from 1.
+std::string HistoryKey(uint64_t number);
 std::string AliasKey(absl::string_view alias);
 std::string IntentKey(absl::string_view push_id);
 std::string RequestKey(absl::string_view request_id);
@@ -60,9 +70,18 @@ struct AliasValue {
 std::string EncodeAlias(const AliasValue& alias);
 absl::StatusOr<AliasValue> DecodeAlias(absl::string_view value);
 
-// "<epoch> <start, µs since 1970>": the epoch read before the intent was written, so
-// the push uses this or a later one.
+// How often aliases of a model were moved: "<number>". Every change of an alias counts
+// it up in the same commit, so it is also what shows that no alias was changed.
+absl::StatusOr<uint64_t> DecodeNames(const std::optional<std::string>& value);
+
+// varint µs since 1970 | bytes principal | bytes alias | varint from | varint to.
+std::string EncodeAliasMove(const AliasMove& move);
+absl::StatusOr<AliasMove> DecodeAliasMove(absl::string_view value);
+
+// "<epoch> <start, µs since 1970>": every block of the push has this epoch or a later one.
 std::string EncodeIntent(Epoch epoch, absl::Time start);
+// The epoch; 0, older than all, if it cannot be read.
+Epoch EpochOfIntent(absl::string_view value);
 
 // "<operation> <answer> <token> <µs since 1970>".
 enum class Operation : char {
@@ -71,6 +90,9 @@ enum class Operation : char {
   kRemoveAlias = 'r',  // answer: 0, as for those below
   kBindSchema = 'b',
   kUnbindSchema = 'u',
+  kSetRetention = 't',
+  kUndelete = 'n',
+  kDelete = 'd',  // answer: how many versions were deleted
 };
 struct RequestAnswer {
   Operation operation = Operation::kPush;
@@ -80,6 +102,18 @@ struct RequestAnswer {
 };
 std::string EncodeRequest(const RequestAnswer& request);
 absl::StatusOr<RequestAnswer> DecodeRequest(absl::string_view value);
+
+// u8 1 (encoding) | varint keep_last | varint keep_newer_than (ms) | varint count, per
+// label: bytes name, u8 0 or (u8 1, bytes value) | bytes token | bytes principal |
+// varint µs since 1970.
+struct RetentionValue {
+  Retention rules;
+  std::string token;
+  std::string principal;  // who set them
+  absl::Time time;
+};
+std::string EncodeRetention(const RetentionValue& retention);
+absl::StatusOr<RetentionValue> DecodeRetention(absl::string_view value);
 
 // bytes token | StoredText.
 struct SchemaValue {

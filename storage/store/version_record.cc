@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "storage/base/status.h"
 #include "storage/store/record_coding.h"
 
 namespace ballast {
@@ -67,6 +68,42 @@ absl::StatusOr<VersionRecord> DecodeVersionRecord(absl::string_view bytes) {
         absl::StrCat("version record: its ", bytes.size(), " bytes are damaged"));
   }
   return record;
+}
+
+std::string EncodeDeletedRecord(const DeletedRecord& record) {
+  std::string out(1, static_cast<char>(kEncoding));
+  PutVarint(static_cast<uint64_t>(absl::ToUnixMicros(record.time)), &out);
+  PutBytes(record.principal, &out);
+  PutBytes(record.token, &out);
+  return out + record.version;
+}
+
+absl::StatusOr<DeletedRecord> DecodeDeletedRecord(absl::string_view bytes) {
+  RecordReader in(bytes);
+  const absl::string_view encoding = in.Take(1);
+  DeletedRecord record;
+  record.time = absl::FromUnixMicros(static_cast<int64_t>(in.Varint()));
+  record.principal = in.Bytes();
+  record.token = in.Bytes();
+  record.version = std::string(in.Take(in.left()));
+  if (!in.ok() || static_cast<uint8_t>(encoding[0]) != kEncoding) {
+    return absl::DataLossError(
+        absl::StrCat("deleted version: its ", bytes.size(), " bytes are damaged"));
+  }
+  return record;
+}
+
+absl::StatusOr<Manifest> LoadManifest(BlobStore* blobs, const VersionRecord& record,
+                                      const Limits& limits) {
+  const std::string name = absl::StrCat(record.info.model, ":", record.info.version);
+  ASSIGN_OR_RETURN(const std::string text, LoadText(blobs, record.manifest),
+                   absl::StrCat(name, ": manifest"));
+  auto manifest = DecodeManifest(text, limits);
+  if (absl::IsInvalidArgument(manifest.status())) {
+    return absl::DataLossError(absl::StrCat(name, ": ", manifest.status().message()));
+  }
+  RETURN_IF_ERROR(manifest.status(), name);
+  return manifest;
 }
 
 }  // namespace ballast

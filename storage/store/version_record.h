@@ -12,7 +12,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "storage/store/catalog.h"
+#include "storage/base/limits.h"
+#include "storage/model/manifest.h"
+#include "storage/store/blob_store.h"
+#include "storage/store/catalog_facts.h"
 #include "storage/store/stored_text.h"
 
 namespace ballast {
@@ -26,6 +29,23 @@ struct VersionRecord {
 std::string EncodeVersionRecord(const VersionRecord& record);
 // Errors: DataLoss  not such a record, or of a newer encoding.
 absl::StatusOr<VersionRecord> DecodeVersionRecord(absl::string_view bytes);
+
+// A deleted version: u8 1 (encoding) | varint µs since 1970 | bytes principal | bytes
+// token | the rest is its version record, as it was.
+struct DeletedRecord {
+  absl::Time time;
+  std::string principal;  // who deleted it
+  std::string token;      // of the deletion
+  std::string version;    // an encoded VersionRecord
+};
+std::string EncodeDeletedRecord(const DeletedRecord& record);
+// Errors: DataLoss  not such a record, or of a newer encoding.
+absl::StatusOr<DeletedRecord> DecodeDeletedRecord(absl::string_view bytes);
+
+// The manifest of a version. Errors: DataLoss  a block of it is missing or damaged, or
+// it is no manifest. ResourceExhausted  over a limit. Unavailable.
+absl::StatusOr<Manifest> LoadManifest(BlobStore* blobs, const VersionRecord& record,
+                                      const Limits& limits);
 
 }  // namespace ballast
 

@@ -162,6 +162,23 @@ TEST(CommandLineTest, UsageErrorsAreOneLineAndExitCode2) {
       {"alias", "set", "m", "prod", "M:1"},
       {"alias", "set", "m", "prod", "other:1"},
       {"ls", "BAD"},
+      {"rm"},
+      {"rm", "m"},
+      {"rm", "m@prod"},
+      {"rm", "m:0"},
+      {"rm", "m:1", "--all-versions"},
+      {"undelete", "m"},
+      {"undelete", "BAD:1"},
+      {"alias", "log", "m", "BAD"},
+      {"retention", "BAD"},
+      {"retention", "m", "--keep-last", "-1"},
+      {"retention", "m", "--keep-newer-than", "30"},
+      {"retention", "m", "--keep-newer-than", "0d"},
+      {"retention", "m", "--keep-newer-than", "99999999999999999999d"},
+      {"retention", "m", "--keep-newer-than", "999999w"},
+      {"retention", "m", "--keep-label", "=x"},
+      {"retention", "m", "--keep-all", "--keep-last", "3"},
+      {"gc", "m"},
       {"help", "nonsense"},
       {"--server", "a b", "ls"},
   };
@@ -211,7 +228,8 @@ TEST(CommandLineTest, RulesThatLeaveNothingAreNotFound) {
 
 TEST(CommandLineTest, EveryCommandHasHelp) {
   for (const char* command : {"push", "pull", "convert", "inspect", "validate", "schema", "ls",
-                              "versions", "show", "alias", "version"}) {
+                              "versions", "show", "alias", "rm", "undelete", "retention", "gc",
+                              "version"}) {
     const Outcome flag = Ballast({command, "--help"});
     EXPECT_EQ(flag.code, kOk);
     EXPECT_THAT(flag.out, HasSubstr(command));

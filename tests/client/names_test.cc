@@ -1,3 +1,4 @@
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "storage/base/status.h"
@@ -65,6 +66,110 @@ TEST_F(NamesTest, AnAliasMovesOnlyFromWhereItIsExpected) {
   EXPECT_EQ(client_->GetVersion("m@prod")->version, 2u);
   EXPECT_TRUE(client_->DeleteAlias("m", "prod").ok());
   EXPECT_EQ(client_->GetVersion("m@prod").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(NamesTest, TheHistoryOfAliasesIsComplete) {
+  Push("m", 1);
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(client_->SetAlias("m:1", "a" + std::to_string(i)).ok());
+  }
+  ASSERT_TRUE(client_->DeleteAlias("m", "a3").ok());
+  const auto moves = client_->AliasHistory("m");
+  ASSERT_TRUE(moves.ok()) << moves.status();
+  ASSERT_EQ(moves->size(), 6u);
+  EXPECT_EQ(moves->front().alias, "a3");
+  EXPECT_EQ(moves->front().from, 1u);
+  EXPECT_EQ(moves->front().to, 0u);
+  EXPECT_GT(moves->front().time, absl::Now() - absl::Hours(1));
+  EXPECT_EQ(client_->AliasHistory("m", "a3")->size(), 2u);
+  EXPECT_EQ(client_->AliasHistory("none").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(NamesTest, ADeletedVersionComesBack) {
+  Push("m", 1);
+  Push("m", 2);
+  const auto deleted = client_->DeleteVersion("m", 2);
+  ASSERT_TRUE(deleted.ok()) << deleted.status();
+  EXPECT_EQ(deleted->deleted, 1u);
+  EXPECT_GT(deleted->until, absl::Now() + absl::Hours(6 * 24));
+  EXPECT_EQ(client_->GetVersion("m")->version, 1u);
+  const auto listed = client_->DeletedVersions("m");
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  ASSERT_EQ(listed->size(), 1u);
+  ASSERT_TRUE(listed->front().deletion.has_value());
+  EXPECT_EQ(listed->front().deletion->until - listed->front().deletion->time, absl::Hours(7 * 24));
+  EXPECT_EQ(client_->UndeleteVersion("m", 2)->version, 2u);
+  EXPECT_EQ(client_->GetVersion("m")->version, 2u);
+  ASSERT_TRUE(client_->SetAlias("m:2", "prod").ok());
+  EXPECT_EQ(client_->DeleteAllVersions("m").status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(client_->DeleteAllVersions("m", {.force = true})->deleted, 2u);
+  EXPECT_TRUE(client_->AllModels("")->empty());
+  EXPECT_EQ(client_->DeleteVersion("m", 0).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(NamesTest, MutationsThatAreCutAreMadeOnce) {
+  Push("m", 1);
+  Push("m", 2);
+  int cuts = 0;
+  const std::unique_ptr<Client> client =
+      registry_.NewClient([&](const std::string& method) {
+        const bool mutation = method == "DeleteVersion" || method == "UndeleteVersion" ||
+                              method == "SetRetention";
+        return mutation && ++cuts % 2 == 1;
+      });
+  const auto deleted = client->DeleteAllVersions("m");
+  ASSERT_TRUE(deleted.ok()) << deleted.status();
+  EXPECT_EQ(deleted->deleted, 2u);
+  EXPECT_TRUE(client->UndeleteVersion("m", 1).ok());
+  EXPECT_TRUE(client->SetRetention("m", RetentionRules{3, absl::ZeroDuration(), {}}).ok());
+  EXPECT_GE(cuts, 6);
+}
+
+TEST_F(NamesTest, RetentionIsReadAsItWasSet) {
+  Push("m");
+  EXPECT_FALSE(client_->GetRetention("m")->has_value());
+  const RetentionRules rules{3, absl::Hours(24), {{"release", std::nullopt}, {"stage", "prod"}}};
+  ASSERT_TRUE(client_->SetRetention("m", rules).ok());
+  const auto read = client_->GetRetention("m");
+  ASSERT_TRUE(read.ok() && read->has_value()) << read.status();
+  EXPECT_EQ((*read)->keep_last, 3u);
+  EXPECT_EQ((*read)->keep_newer_than, absl::Hours(24));
+  ASSERT_EQ((*read)->keep_labelled.size(), 2u);
+  EXPECT_EQ((*read)->keep_labelled[0].value, std::nullopt);
+  EXPECT_EQ((*read)->keep_labelled[1].value, "prod");
+  ASSERT_TRUE(client_->SetRetention("m", std::nullopt).ok());
+  EXPECT_FALSE(client_->GetRetention("m")->has_value());
+}
+
+TEST_F(NamesTest, ACollectionReportsWhatItFrees) {
+  for (uint64_t i = 1; i <= 3; ++i) Push("m", i);
+  ASSERT_TRUE(client_->SetRetention("m", RetentionRules{1, absl::ZeroDuration(), {}}).ok());
+  ASSERT_TRUE(client_->DeleteVersion("m", 2).ok());
+  const auto usage = client_->GetVersionUsage("m:1");
+  ASSERT_TRUE(usage.ok()) << usage.status();
+  GarbageOptions options;
+  options.dry_run = true;
+  const auto dry = client_->CollectGarbage(options);
+  ASSERT_TRUE(dry.ok()) << dry.status();
+  EXPECT_TRUE(dry->dry_run);
+  EXPECT_EQ(dry->deleted_versions, 1u);
+  ASSERT_EQ(dry->deletions.size(), 2u);
+  EXPECT_EQ(dry->deletions[0].reason, "retention");
+  EXPECT_EQ(dry->deletions[0].version, 1u);
+  EXPECT_EQ(dry->deletions[0].exclusive_bytes, usage->exclusive_bytes);
+  EXPECT_EQ(dry->deletions[1].reason, "deleted");
+  const auto done = client_->CollectGarbage();
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_FALSE(done->dry_run);
+  EXPECT_EQ(done->held_versions, 2u);
+  EXPECT_EQ(client_->GetVersion("m")->version, 3u);
+
+  options.control.progress = [](const Progress& progress) {
+    EXPECT_EQ(progress.phase, Progress::Phase::kCollect);
+    return false;
+  };
+  EXPECT_EQ(client_->CollectGarbage(options).status().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(NamesTest, ControlCallsAreTriedAgainAfterACut) {

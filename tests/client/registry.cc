@@ -15,7 +15,10 @@ Registry::Registry()
     : manifest_memory_(Limits().manifest_memory_bytes, std::chrono::minutes(1),
                        "manifest_memory_bytes") {
   catalog_ = *Catalog::Open(engine_.blobs(), engine_.records(), Limits());
-  services_ = {catalog_.get(), engine_.blobs(), &authorizer_, Limits(), "/tmp", &manifest_memory_};
+  collector_ =
+      std::make_unique<Collector>(catalog_.get(), engine_.blobs(), engine_.records(), Limits());
+  services_ = {catalog_.get(), engine_.blobs(),   &authorizer_,    Limits(),
+               "/tmp",         &manifest_memory_, collector_.get()};
   methods_ = MakeMethodTable(services_);
 }
 

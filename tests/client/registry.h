@@ -30,6 +30,7 @@ class Registry {
   AllowAll authorizer_;
   MemoryBudget manifest_memory_;
   std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Collector> collector_;
   Services services_;
   MethodTable methods_;
 };

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 
+#include "ballast/v1/operations.pb.h"
 #include "tests/server/server_testing.h"
 
 namespace ballast {
@@ -35,12 +36,19 @@ class Gatekeeper : public Authorizer {
   std::set<Action> asked_;
 };
 
-const std::set<Action> kAllActions = {Action::kRead,       Action::kPush, Action::kSetAlias,
-                                      Action::kBindSchema, Action::kList, Action::kConvert};
+const std::set<Action> kAllActions = {
+    Action::kRead,         Action::kPush,          Action::kSetAlias, Action::kBindSchema,
+    Action::kList,         Action::kConvert,       Action::kDelete,   Action::kUndelete,
+    Action::kSetRetention, Action::kCollectGarbage};
 
-// "m" with one version, an alias and a schema.
+// "m" with one version, a deleted one, an alias and a schema.
 void Populate(const TestServer& server) {
   MustPush(server, "m", SmallModel(), "prod");
+  MustPush(server, "m", SmallModel());
+  v1::DeleteVersionRequest request;
+  request.set_model("m");
+  request.set_version(2);
+  ASSERT_THAT(Unary<v1::DeleteVersionResponse>(server, "DeleteVersion", request), IsOk());
   ASSERT_THAT(BindSchema(server, "m", SchemaJsonOf(SmallModel())), IsOk());
 }
 
@@ -119,6 +127,35 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   delete_alias.set_alias("prod");
   delete_alias.set_request_id("delete");
   one("DeleteAlias", delete_alias);
+  v1::ListAliasHistoryRequest history;
+  history.set_model("m");
+  one("ListAliasHistory", history);
+  v1::DeleteVersionRequest delete_version;
+  delete_version.set_model("m");
+  delete_version.set_version(1);
+  delete_version.set_force(true);
+  one("DeleteVersion", delete_version);
+  delete_version.set_version(0);
+  delete_version.set_all_versions(true);
+  one("DeleteVersion", delete_version);
+  v1::UndeleteVersionRequest undelete;
+  undelete.set_model("m");
+  undelete.set_version(2);
+  one("UndeleteVersion", undelete);
+  v1::GetVersionUseRequest use;
+  use.set_reference("m");
+  one("GetVersionUse", use);
+  v1::SetRetentionRequest set_retention;
+  set_retention.set_model("m");
+  set_retention.mutable_retention()->set_keep_last(3);
+  one("SetRetention", set_retention);
+  v1::GetRetentionRequest get_retention;
+  get_retention.set_model("m");
+  one("GetRetention", get_retention);
+  v1::CollectGarbageRequest collect;
+  one("CollectGarbage", collect);
+  collect.set_dry_run(true);
+  one("CollectGarbage", collect);
   return calls;
 }
 
@@ -169,6 +206,15 @@ TEST(Authorizer, EachActionIsDeniedByItself) {
       {"ListModels", 0, Action::kList},
       {"SetAlias", 0, Action::kSetAlias},
       {"DeleteAlias", 0, Action::kSetAlias},
+      {"ListAliasHistory", 0, Action::kRead},
+      {"DeleteVersion", 0, Action::kDelete},
+      {"DeleteVersion", 1, Action::kDelete},
+      {"UndeleteVersion", 0, Action::kUndelete},
+      {"GetVersionUse", 0, Action::kRead},
+      {"SetRetention", 0, Action::kSetRetention},
+      {"GetRetention", 0, Action::kRead},
+      {"CollectGarbage", 0, Action::kCollectGarbage},
+      {"CollectGarbage", 1, Action::kCollectGarbage},
   };
   for (const auto& row : kRows) {
     TestServer server;

@@ -147,7 +147,7 @@ TEST(Listings, NoPageReaches4MiB) {
     MustPush(server, names.back(), {});
     for (int alias = 0; alias < 100; ++alias) {
       ASSERT_THAT(
-          server.catalog()->SetAlias(names.back(), absl::StrCat(part, alias), 1, std::nullopt, ""),
+          server.catalog()->SetAlias(names.back(), absl::StrCat(part, alias), 1, std::nullopt, {}),
           IsOk());
     }
   }

@@ -146,6 +146,7 @@ TEST(ConfigFile, SetsFlagsAndLimits) {
       "data-dir = /var/lib/ballast\n"
       "listen = 127.0.0.1:1\n"
       "grace-ms = 7\n"
+      "gc-interval-ms = 86400000\n"
       "[limits]\n"
       "streams_max = 32\n"
       "spool_bytes_max = 1099511627776\n");
@@ -153,6 +154,7 @@ TEST(ConfigFile, SetsFlagsAndLimits) {
   EXPECT_EQ(invocation->config.data_dir, "/var/lib/ballast");
   EXPECT_THAT(invocation->config.listen, ElementsAre("127.0.0.1:1"));
   EXPECT_EQ(invocation->config.grace.count(), 7);
+  EXPECT_EQ(invocation->config.gc_interval, std::chrono::hours(24));
   EXPECT_EQ(invocation->config.limits.streams_max, 32u);
   EXPECT_EQ(invocation->config.limits.spool_bytes_max, uint64_t{1} << 40);
   EXPECT_EQ(invocation->config.limits.entries_max, Limits().entries_max);

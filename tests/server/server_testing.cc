@@ -78,10 +78,11 @@ void WriteAllOf(const std::vector<v1::PushRequest>& messages, ClientFrameStream*
 TestServer::TestServer(const std::string& engine, const Limits& limits)
     : stores_(OpenStores(engine)),
       catalog_(OpenCatalog(stores_.get(), limits)),
+      collector_(catalog_.get(), stores_->blobs(), stores_->records(), limits),
       manifest_memory_(limits.manifest_memory_bytes,
                        std::chrono::milliseconds(limits.manifest_wait_ms), "manifest_memory_bytes"),
-      services_{catalog_.get(), stores_->blobs(), &allow_all_,
-                limits,         spool_.path(),    &manifest_memory_},
+      services_{catalog_.get(), stores_->blobs(),  &allow_all_, limits,
+                spool_.path(),  &manifest_memory_, &collector_},
       methods_(MakeMethodTable(services_)) {}
 
 Answers Exchange(const TestServer& server, const std::string& method, std::vector<Frame> requests,

@@ -64,6 +64,7 @@ class TestServer {
   const std::unique_ptr<TestStores> stores_;
   const TempDir spool_;
   std::unique_ptr<Catalog> catalog_;
+  Collector collector_;
   AllowAll allow_all_;
   MemoryBudget manifest_memory_;
   Services services_;

@@ -132,8 +132,8 @@ TEST(CatalogFaults, AliasRequestsAreAppliedOnce) {
     for (uint64_t version = 1; version <= 3; ++version) {
       absl::StatusOr<uint64_t> before = absl::UnavailableError("not tried");
       while (absl::IsUnavailable(before.status())) {
-        before =
-            lossy.catalog->SetAlias("m", "prod", version, expected, absl::StrCat("move ", version));
+        before = lossy.catalog->SetAlias("m", "prod", version, expected,
+                                         {absl::StrCat("move ", version)});
       }
       ASSERT_THAT(before, IsOk());
       EXPECT_EQ(*before, expected);
@@ -151,11 +151,11 @@ TEST(CatalogFaults, MovesWithoutARequestIdAreFoundByTheirToken) {
     Lossy lossy(seed, {});
     ASSERT_THAT(PushBlocks(lossy.catalog.get(), "m", {MakeBlock(1, 20)}), IsOk());
     lossy.engine.SetFaults(unsure);
-    EXPECT_EQ(*lossy.catalog->SetAlias("m", "prod", 1, 0, ""), 0u);
+    EXPECT_EQ(*lossy.catalog->SetAlias("m", "prod", 1, 0, {}), 0u);
     EXPECT_THAT(lossy.catalog->BindSchema("m", "{}", ""), IsOk());
     EXPECT_EQ(*lossy.catalog->GetBoundSchema("m"), "{}");
     EXPECT_THAT(lossy.catalog->UnbindSchema("m", ""), IsOk());
-    EXPECT_THAT(lossy.catalog->RemoveAlias("m", "prod", 1, ""), IsOk());
+    EXPECT_THAT(lossy.catalog->RemoveAlias("m", "prod", 1, {}), IsOk());
     const auto model = lossy.catalog->GetModel("m");
     EXPECT_FALSE(model->has_schema);
     EXPECT_TRUE(model->aliases.empty());

@@ -16,6 +16,14 @@ inline std::vector<TestBlock> CrashBlocks(uint64_t seed) {
   return blocks;
 }
 
+// Deletions are final at once, and pushes that are gone are fenced at once.
+inline Limits CrashLimits() {
+  Limits limits = SmallLimits();
+  limits.undelete_window_ms = 0;
+  limits.push_lease_ms = 0;
+  return limits;
+}
+
 }  // namespace ballast
 
 #endif  // BALLAST_TESTS_STORE_CRASH_BLOCKS_H_

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "storage/store/collector.h"
 #include "tests/store/crash_blocks.h"
 #include "tests/store/store_fixture.h"
 
@@ -128,6 +129,64 @@ TEST_F(CrashTest, SeesOldOrNewWhenKilledBetweenAnyTwoSteps) {
     CheckFolder();
     if (HasFatalFailure()) return;
   }
+}
+
+// Collected in the end, a folder holds what is in use and nothing else.
+void CheckCollected(const std::string& dir, uint64_t versions) {
+  const auto engine = OpenRocks(dir);
+  ASSERT_NE(engine, nullptr);
+  const auto catalog = *Catalog::Open(engine->blobs(), engine->records(), CrashLimits());
+  const auto collected =
+      Collector(catalog.get(), engine->blobs(), engine->records(), CrashLimits()).Collect({});
+  ASSERT_THAT(collected, IsOk());
+  EXPECT_EQ(collected->versions_live, versions);
+  EXPECT_EQ(collected->versions_held, 0u);
+  uint64_t blocks = 0;
+  for (uint32_t shard = 0; shard < BlobStore::kShards; ++shard) {
+    std::string cursor;
+    do {
+      blocks += engine->blobs()->Scan(shard, &cursor)->size();
+    } while (!cursor.empty());
+  }
+  EXPECT_EQ(blocks, collected->blocks_live);
+}
+
+TEST_F(CrashTest, ACollectionKilledBetweenAnyTwoStepsLosesNothing) {
+  const std::string data = dir_.path() + "/data";
+  bool done = false;
+  int step = 0;
+  for (uint64_t newest = 0; !done; newest += 2) {
+    SCOPED_TRACE(++step);
+    {
+      const auto engine = OpenRocks(data);
+      const auto catalog = *Catalog::Open(engine->blobs(), engine->records(), CrashLimits());
+      const TestBlock between = MakeBlock(step, 900'000);
+      // In one file, half of which stays: it is rewritten.
+      for (uint64_t i = 1; i <= 2; ++i) {
+        const uint64_t seed = newest + i;
+        const auto version = PushBlocks(catalog.get(), "m", CrashBlocks(seed));
+        ASSERT_THAT(version, IsOk());
+        acknowledged_[version->version] = seed;
+        std::vector<TestBlock> mixed = CrashBlocks(1'000'000 + 3 * seed + 2);
+        mixed.push_back(between);
+        ASSERT_THAT(PushBlocks(catalog.get(), "garbage", mixed), IsOk());
+      }
+      const auto kept = PushBlocks(catalog.get(), "kept", {between});
+      ASSERT_THAT(kept, IsOk());
+      ASSERT_THAT(catalog->DeleteAllVersions("garbage", false, {}), IsOk());
+    }
+    Child child({"gc", data, absl::StrCat(step)});
+    std::string line;
+    done = child.ReadLine(&line);
+    EXPECT_EQ(line, done ? "done\n" : "");
+    const int status = child.Wait();
+    ASSERT_TRUE(done ? WIFEXITED(status) : WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CheckFolder();
+    CheckCollected(data, newest + 2 + step);
+    CheckFolder();
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(step, 10);
 }
 
 TEST_F(CrashTest, AFullDiskIsReportedAndWorksAgainWhenItIsNot) {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -179,8 +180,10 @@ TEST_F(RocksEngineTest, RewritesAFileWhenLessThanHalfOfItIsAlive) {
     const auto engine = *Open();
     ASSERT_THAT(Put(engine->blobs(), blocks, 1), IsOk());
     ASSERT_EQ(*engine->blobs()->RemoveIfOlder({blocks[0].digest}, 2), 1u);
+    ASSERT_THAT(engine->blobs()->ReturnSpace(), IsOk());
     EXPECT_EQ(DbFiles(data_, ".sst", 2'500'000).size(), 1u);
     ASSERT_EQ(*engine->blobs()->RemoveIfOlder({blocks[2].digest}, 2), 1u);
+    ASSERT_THAT(engine->blobs()->ReturnSpace(), IsOk());
     EXPECT_EQ(DbFiles(data_, ".sst", 2'500'000).size(), 0u);
     EXPECT_EQ(DbFiles(data_, ".sst", 1'000'000).size(), 1u);
     EXPECT_EQ(engine->blobs()->Get(blocks[1].digest)->bytes, blocks[1].bytes);
@@ -188,6 +191,52 @@ TEST_F(RocksEngineTest, RewritesAFileWhenLessThanHalfOfItIsAlive) {
   const auto engine = *Open();
   EXPECT_EQ(engine->blobs()->Get(blocks[1].digest)->bytes, blocks[1].bytes);
   EXPECT_EQ((*engine->blobs()->Touch({blocks[1].digest}, 0))[0]->epoch, 1u);
+}
+
+// All files of the folder together.
+uint64_t FolderBytes(const std::string& dir) {
+  uint64_t bytes = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(dir)) {
+    if (entry.is_regular_file()) bytes += entry.file_size();
+  }
+  return bytes;
+}
+
+TEST_F(RocksEngineTest, TheSpaceOfWhatIsRemovedReturnsToTheDisk) {
+  const auto engine = *Open();
+  const uint64_t empty = FolderBytes(data_);
+  const auto big = BigBlocks(1, 40);
+  std::vector<TestBlock> small;
+  for (uint64_t i = 0; i < 3000; ++i) small.push_back(MakeBlock(10'000 + i, 4000));
+  ASSERT_THAT(Put(engine->blobs(), big, 1), IsOk());
+  // Below a block file each: through the log.
+  for (size_t i = 0; i < small.size(); i += 200) {
+    ASSERT_THAT(Put(engine->blobs(), {small.begin() + i, small.begin() + i + 200}, 1), IsOk());
+  }
+  constexpr uint64_t kStored = 40 * 1'000'000 + 3000 * 4000;
+  EXPECT_GT(FolderBytes(data_), empty + kStored);
+  const auto remove = [&](const std::function<bool(size_t)>& chosen) {
+    std::vector<Digest> digests;
+    for (size_t i = 0; i < big.size(); ++i) {
+      if (chosen(i)) digests.push_back(big[i].digest);
+    }
+    for (size_t i = 0; i < small.size(); ++i) {
+      if (chosen(i)) digests.push_back(small[i].digest);
+    }
+    EXPECT_EQ(*engine->blobs()->RemoveIfOlder(digests, 2), digests.size());
+    EXPECT_THAT(engine->blobs()->ReturnSpace(), IsOk());
+  };
+  // Three of four, of every file some.
+  remove([](size_t i) { return i % 4 != 0; });
+  EXPECT_LT(FolderBytes(data_), empty + kStored / 4 * 11 / 10 + (1u << 20));
+  for (size_t i = 0; i < big.size(); i += 4) {
+    EXPECT_EQ(engine->blobs()->Get(big[i].digest)->bytes, big[i].bytes);
+  }
+  for (size_t i = 0; i < small.size(); i += 4) {
+    EXPECT_EQ(engine->blobs()->Get(small[i].digest)->bytes, small[i].bytes);
+  }
+  remove([](size_t i) { return i % 4 == 0; });
+  EXPECT_LT(FolderBytes(data_), empty + (1u << 20));
 }
 
 TEST_F(RocksEngineTest, ACopyThatLostARaceIsDropped) {

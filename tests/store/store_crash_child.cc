@@ -5,6 +5,8 @@
 //                        "ack <version> <seed of its blocks>" for each version that
 //                        was acknowledged; kills itself after STEP steps of the
 //                        engine (0: never)
+//   gc DIR STEP          collects the folder's garbage and kills itself after STEP steps of
+//                        the engine; writes "done" if there were less
 //   full DIR             fills a small disk mounted at DIR; writes what went wrong.
 //                        Exit codes: 0 as promised, 1 not, 77 may not mount
 #include <fcntl.h>
@@ -21,9 +23,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "storage/base/status.h"
-#include "storage/store/model_record.h"
+#include "storage/store/collector.h"
 #include "tests/store/crash_blocks.h"
-#include "tests/store/mark_and_sweep.h"
 #include "tests/store/store_fixture.h"
 
 namespace ballast {
@@ -31,12 +32,12 @@ namespace {
 
 absl::Status PushForever(const std::string& dir, uint64_t seed, int64_t die_at_step) {
   std::atomic<int64_t> steps = 0;
-  RocksEngine::Options options{dir, SmallLimits(), [&](absl::string_view) {
+  RocksEngine::Options options{dir, CrashLimits(), [&](absl::string_view) {
                                  if (++steps == die_at_step) raise(SIGKILL);
                                }};
   ASSIGN_OR_RETURN(const auto engine, RocksEngine::Open(options));
   ASSIGN_OR_RETURN(const auto catalog,
-                   Catalog::Open(engine->blobs(), engine->records(), SmallLimits()));
+                   Catalog::Open(engine->blobs(), engine->records(), CrashLimits()));
   for (;; ++seed) {
     ASSIGN_OR_RETURN(const auto version, PushBlocks(catalog.get(), "m", CrashBlocks(seed)));
     std::printf("ack %llu %llu\n", static_cast<unsigned long long>(version.version),
@@ -46,12 +47,29 @@ absl::Status PushForever(const std::string& dir, uint64_t seed, int64_t die_at_s
     // Garbage: a version that is gone, so that removal and rewriting run as well.
     ASSIGN_OR_RETURN(const auto garbage,
                      PushBlocks(catalog.get(), "garbage", CrashBlocks(seed + 1'000'000)));
-    RETURN_IF_ERROR(
-        engine->records()
-            ->Commit(ModelRecord("garbage"), {}, {{VersionKey(garbage.version), std::nullopt}})
-            .status());
-    RETURN_IF_ERROR(MarkAndSweep(catalog.get(), engine->blobs(), engine->records()).status());
+    RETURN_IF_ERROR(catalog->DeleteVersions("garbage", {garbage.version}, false, {}).status());
+    RETURN_IF_ERROR(Collector(catalog.get(), engine->blobs(), engine->records(), CrashLimits())
+                        .Collect({})
+                        .status());
   }
+}
+
+absl::Status CollectOnce(const std::string& dir, int64_t die_at_step) {
+  std::atomic<int64_t> steps = 0;
+  std::atomic<bool> counting = false;
+  RocksEngine::Options options{dir, CrashLimits(), [&](absl::string_view) {
+                                 if (counting && ++steps == die_at_step) raise(SIGKILL);
+                               }};
+  ASSIGN_OR_RETURN(const auto engine, RocksEngine::Open(options));
+  ASSIGN_OR_RETURN(const auto catalog,
+                   Catalog::Open(engine->blobs(), engine->records(), CrashLimits()));
+  counting = true;
+  RETURN_IF_ERROR(Collector(catalog.get(), engine->blobs(), engine->records(), CrashLimits())
+                      .Collect({})
+                      .status());
+  counting = false;
+  std::printf("done\n");
+  return absl::OkStatus();
 }
 
 // A file of zeros that takes `size_bytes`, or all that is left, of a disk.
@@ -114,7 +132,7 @@ absl::Status FillAndFree(const std::string& dir) {
     RETURN_IF_ERROR(check("full"));
 
     Fill(rest, 1u << 30);
-    const auto move = [&] { return catalog->SetAlias("m", "prod", 1, {}, "").status(); };
+    const auto move = [&] { return catalog->SetAlias("m", "prod", 1, {}, {}).status(); };
     for (int i = 0; i < 200 && status.ok(); ++i) status = move();
     RETURN_IF_ERROR(ExpectFull(status, "a small commit to the full disk"));
     RETURN_IF_ERROR(check("quite full"));
@@ -150,6 +168,11 @@ int Run(int argc, char** argv) {
   if (mode == "full") return RunOnSmallDisk(argv[2]);
   uint64_t seed = 0;
   int64_t step = 0;
+  if (mode == "gc" && argc == 4 && absl::SimpleAtoi(argv[3], &step)) {
+    const absl::Status collected = CollectOnce(argv[2], step);
+    if (!collected.ok()) std::printf("%s\n", collected.ToString().c_str());
+    return collected.ok() ? 0 : 1;
+  }
   if (mode != "push" || argc != 5 || !absl::SimpleAtoi(argv[3], &seed) ||
       !absl::SimpleAtoi(argv[4], &step)) {
     return 2;

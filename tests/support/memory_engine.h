@@ -55,6 +55,7 @@ class MemoryBlobs : public BlobStore {
                                                              Epoch epoch) override;
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override;
   absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor) override;
+  absl::Status ReturnSpace() override { return MaybeUnavailable(); }
 
   // Replaces the stored bytes, as a rotten disk would without checksums.
   void Corrupt(const Digest& digest, std::string bytes);

@@ -63,7 +63,7 @@ struct ClientOptions {
 
 // How far an operation is. total_bytes 0: not known.
 struct Progress {
-  enum class Phase { kHash, kSend, kReceive, kVerify, kConvert };
+  enum class Phase { kHash, kSend, kReceive, kVerify, kConvert, kCollect };
   Phase phase = Phase::kSend;
   uint64_t done_bytes = 0;
   uint64_t total_bytes = 0;
@@ -184,6 +184,13 @@ struct ValidateOptions {
   bool with_optimizer = false;
 };
 
+// Of a deleted version. It can be brought back until a collection runs after `until`.
+struct DeletionDescription {
+  std::string principal;  // who deleted it; "retention": the model's rules
+  absl::Time time;
+  absl::Time until;
+};
+
 struct VersionDescription {
   std::string model;
   uint64_t version = 0;
@@ -198,6 +205,7 @@ struct VersionDescription {
   std::string creator;
   absl::Time created;
   std::vector<std::string> aliases;
+  std::optional<DeletionDescription> deletion;  // only of deleted versions
 };
 
 struct ModelDescription {
@@ -237,6 +245,77 @@ struct Capabilities {
 struct AliasChange {
   VersionDescription version;
   uint64_t previous_version = 0;  // 0: the alias is new
+};
+
+// An alias that was set, moved or removed.
+struct AliasMoveDescription {
+  std::string alias;
+  uint64_t from = 0;      // 0: it was new
+  uint64_t to = 0;        // 0: it was removed
+  std::string principal;  // who did it
+  absl::Time time;
+};
+
+struct DeleteOptions {
+  bool force = false;  // remove the aliases that name it, instead of failing
+  std::string request_id;
+};
+
+struct DeleteResult {
+  uint64_t deleted = 0;  // how many
+  absl::Time until;      // they can be brought back at least until then
+};
+
+// How much of a version is its own.
+struct VersionUsage {
+  uint64_t exclusive_bytes = 0;  // stored for it alone: no other version, deleted or not
+  uint64_t shared_bytes = 0;
+};
+
+// Which versions of a model collections of garbage keep: those that one of the rules
+// keeps, those that an alias names, and the latest. At least one rule.
+struct RetentionRules {
+  struct Label {
+    std::string name;
+    std::optional<std::string> value;  // nullopt: any
+  };
+  uint64_t keep_last = 0;          // the newest versions; 0: no such rule
+  absl::Duration keep_newer_than;  // those pushed within this time; 0: no such rule
+  std::vector<Label> keep_labelled;
+};
+
+// A version that is deleted, or would be, and what that frees.
+struct DeletionUsage {
+  std::string model;
+  uint64_t version = 0;
+  std::string reason;  // "deleted", "removed" (its window is over), "retention"
+  absl::Time until;    // it can be brought back until then
+  uint64_t exclusive_bytes = 0;
+};
+
+struct GarbageOptions {
+  bool dry_run = false;  // changes nothing; says what would be done
+  CallControl control;   // progress: bytes freed so far
+};
+
+// What a collection of garbage did, or would do. Live: of versions that can be pulled.
+// Held: of deleted ones that can be brought back, and of no other.
+struct GarbageReport {
+  bool dry_run = false;
+  uint64_t models = 0;
+  uint64_t live_versions = 0, held_versions = 0;
+  uint64_t deleted_versions = 0;  // by retention rules
+  uint64_t removed_versions = 0;  // for good
+  uint64_t live_blocks = 0, live_bytes = 0;
+  uint64_t held_blocks = 0, held_bytes = 0;
+  uint64_t freed_blocks = 0, freed_bytes = 0;
+  // Pushes that were taken for dead; dry run: pushes under way, whose blocks are counted
+  // as freed although a collection keeps them.
+  uint64_t fenced_pushes = 0;
+  uint64_t forgotten_answers = 0;  // to request ids
+  uint64_t passes = 0;
+  std::vector<DeletionUsage> deletions;  // dry run
+  uint64_t deletions_omitted = 0;
 };
 
 // Gives the memory for a tensor that is about to arrive: exactly its bytes, which must
@@ -330,6 +409,37 @@ class Client {
   absl::Status DeleteAlias(const std::string& model, const std::string& alias,
                            std::optional<uint64_t> expected = std::nullopt,
                            const std::string& request_id = "");
+
+  // The moves of one alias, or (alias "") of all of a model, newest first.
+  absl::StatusOr<std::vector<AliasMoveDescription>> AliasHistory(const std::string& model,
+                                                                 const std::string& alias = "");
+
+  // --- deletion and retention --------------------------------------------------------
+  // The version does not resolve any more and keeps its number; UndeleteVersion brings it
+  // back until a collection of garbage after DeleteResult::until.
+  // FailedPrecondition  an alias names it.
+  absl::StatusOr<DeleteResult> DeleteVersion(const std::string& model, uint64_t version,
+                                             const DeleteOptions& options = {});
+  // All that are live now.
+  absl::StatusOr<DeleteResult> DeleteAllVersions(const std::string& model,
+                                                 const DeleteOptions& options = {});
+  // FailedPrecondition  it is not deleted. NotFound  also if it was collected.
+  absl::StatusOr<VersionDescription> UndeleteVersion(const std::string& model, uint64_t version,
+                                                     const std::string& request_id = "");
+  // Those that can be brought back, newest first.
+  absl::StatusOr<std::vector<VersionDescription>> DeletedVersions(const std::string& model);
+  // ResourceExhausted  the registry has too many versions to tell.
+  absl::StatusOr<VersionUsage> GetVersionUsage(const std::string& reference);
+
+  // nullopt: the rules are lifted, every version is kept.
+  absl::Status SetRetention(const std::string& model, const std::optional<RetentionRules>& rules,
+                            const std::string& request_id = "");
+  absl::StatusOr<std::optional<RetentionRules>> GetRetention(const std::string& model);
+
+  // --- operation ---------------------------------------------------------------------
+  // Removes what no version uses, beside pushes and pulls. Cancelled, or with the client
+  // gone, it stops; what it has removed was garbage. Aborted/CONFLICT  one is running.
+  absl::StatusOr<GarbageReport> CollectGarbage(const GarbageOptions& options = {});
 
   absl::StatusOr<Capabilities> GetCapabilities();
 

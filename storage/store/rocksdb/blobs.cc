@@ -153,12 +153,29 @@ absl::StatusOr<uint64_t> RocksBlobs::RemoveIfOlder(absl::Span<const Digest> dige
   RETURN_IF_ERROR(context_.database->Sync());
   context_.step("blocks removed");
   for (const uint64_t file : removed.dead_files) RETURN_IF_ERROR(context_.DropFile(file));
-  RewriteThinFiles();
+  if (removed.blocks > 0) removed_ = true;
   return removed.blocks;
 }
 
+// Whole files went when their last block did. What is left: files of which little is
+// alive, the log, which holds small blocks until they are flushed, and small blocks and
+// index entries that only a compaction drops.
+absl::Status RocksBlobs::ReturnSpace() {
+  RewriteThinFiles();
+  if (!removed_.exchange(false)) return absl::OkStatus();
+  Database& database = *context_.database;
+  const auto compact = [&]() -> absl::Status {
+    RETURN_IF_ERROR(database.Flush());
+    RETURN_IF_ERROR(database.DropDeleted(database.small()));
+    return database.DropDeleted(database.index());
+  };
+  const absl::Status status = compact();
+  if (!status.ok()) removed_ = true;
+  return status;
+}
+
 // What cannot be rewritten now (a full disk, a damaged block) stays as it is and is
-// tried again after the next removal; nothing is lost by it but space.
+// tried again the next time; nothing is lost by it but space.
 void RocksBlobs::RewriteThinFiles() {
   std::lock_guard<std::mutex> lock(rewrite_mutex_);
   for (auto file = context_.index->NextThinFile(0); file.has_value();

@@ -6,6 +6,7 @@
 #ifndef BALLAST_STORAGE_STORE_ROCKSDB_BLOBS_H_
 #define BALLAST_STORAGE_STORE_ROCKSDB_BLOBS_H_
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -27,6 +28,7 @@ class RocksBlobs : public BlobStore {
                                                              Epoch epoch) override;
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override;
   absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor) override;
+  absl::Status ReturnSpace() override;
 
  private:
   absl::StatusOr<std::optional<Chunk>> Read(const Digest& digest, const BlockEntry& entry);
@@ -34,7 +36,8 @@ class RocksBlobs : public BlobStore {
   void RewriteThinFiles();
 
   const BlobContext context_;
-  std::mutex rewrite_mutex_;  // one rewrite at a time
+  std::mutex rewrite_mutex_;           // one rewrite at a time
+  std::atomic<bool> removed_ = false;  // since the last ReturnSpace
 };
 
 }  // namespace ballast

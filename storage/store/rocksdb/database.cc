@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "rocksdb/filter_policy.h"
 #include "rocksdb/table.h"
+#include "rocksdb/table_properties.h"
 #include "storage/base/status.h"
 
 namespace ballast {
@@ -173,6 +174,29 @@ absl::Status Database::Sync() {
     RETURN_IF_ERROR(FromRocks(status, "syncing the log"));
   }
   return absl::OkStatus();
+}
+
+absl::Status Database::Flush() {
+  const rocksdb::Status status = Resuming([&] {
+    return db_->Flush(rocksdb::FlushOptions(), {small(), index(), records()});
+  });
+  return FromRocks(status, "flushing");
+}
+
+absl::Status Database::DropDeleted(rocksdb::ColumnFamilyHandle* family) {
+  constexpr uint64_t kDeletionsPart = 8;
+  rocksdb::TablePropertiesCollection tables;
+  RETURN_IF_ERROR(FromRocks(db_->GetPropertiesOfAllTables(family, &tables), "reading properties"));
+  uint64_t entries = 0;
+  uint64_t deletions = 0;
+  for (const auto& [name, table] : tables) {
+    entries += table->num_entries;
+    deletions += table->num_deletions;
+  }
+  if (deletions == 0 || deletions * kDeletionsPart < entries) return absl::OkStatus();
+  const rocksdb::Status status = Resuming(
+      [&] { return db_->CompactRange(rocksdb::CompactRangeOptions(), family, nullptr, nullptr); });
+  return FromRocks(status, "compacting");
 }
 
 absl::Status Database::ForEach(

@@ -63,6 +63,12 @@ class Database {
   // callers that wait for it.
   absl::Status Sync();
 
+  // Writes what is in memory to files, so that the log can go.
+  absl::Status Flush();
+  // Compacts a family of which at least an eighth is deletions; they and what they
+  // delete take up space until then. Call after Flush.
+  absl::Status DropDeleted(rocksdb::ColumnFamilyHandle* family);
+
   // Calls `each` for every key with `prefix` that is > `after`, ascending, until it
   // returns false. An iterator that broke is an error, never an early end.
   absl::Status ForEach(
