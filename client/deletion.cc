@@ -16,7 +16,7 @@ absl::StatusOr<DeleteResult> Delete(Connection* connection, v1::DeleteVersionReq
                                     const DeleteOptions& options) {
   RETURN_IF_ERROR(CheckModelName(request.model()));
   request.set_force(options.force);
-  request.set_request_id(RequestIdOr(options.request_id));
+  ASSIGN_OR_RETURN(*request.mutable_request_id(), RequestIdOr(options.request_id));
   v1::DeleteVersionResponse response;
   RETURN_IF_ERROR(connection->Unary("DeleteVersion", request, &response));
   return DeleteResult{response.deleted(), TimeFromProto(response.until())};
@@ -48,7 +48,7 @@ absl::StatusOr<VersionDescription> Client::UndeleteVersion(const std::string& mo
   v1::UndeleteVersionRequest request;
   request.set_model(model);
   request.set_version(version);
-  request.set_request_id(RequestIdOr(request_id));
+  ASSIGN_OR_RETURN(*request.mutable_request_id(), RequestIdOr(request_id));
   v1::Version response;
   RETURN_IF_ERROR(impl_->connection.Unary("UndeleteVersion", request, &response));
   return VersionFromProto(response);
@@ -69,7 +69,7 @@ absl::Status Client::SetRetention(const std::string& model,
   RETURN_IF_ERROR(CheckModelName(model));
   v1::SetRetentionRequest request;
   request.set_model(model);
-  request.set_request_id(RequestIdOr(request_id));
+  ASSIGN_OR_RETURN(*request.mutable_request_id(), RequestIdOr(request_id));
   if (rules.has_value()) {
     v1::Retention* out = request.mutable_retention();
     out->set_keep_last(rules->keep_last);

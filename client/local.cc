@@ -84,8 +84,10 @@ absl::StatusOr<ConvertShardsResult> ConvertToShards(WeightsFile weights, const s
   Operation operation(options.control, CancelToken());
   SourceStateDict& dict = weights.dict;
   RETURN_IF_ERROR(ApplyRules(options.rules, limits, &dict));
+  LayoutInput input = LayoutInputOf(dict);
+  input.plain_dict = options.plain_dict;
   ASSIGN_OR_RETURN(const ShardedLayout layout,
-                   LayOutShards(options.to, LayoutInputOf(dict), max_shard_bytes, limits));
+                   LayOutShards(options.to, input, max_shard_bytes, limits));
   ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFolder> target,
                    AtomicFolder::Create(folder, options.overwrite, IsShardedName));
   RETURN_IF_ERROR(VerifyStorages(*weights.source, UncoveredStorages(dict), limits));
@@ -102,9 +104,10 @@ absl::StatusOr<ConvertShardsResult> ConvertToShards(WeightsFile weights, const s
   }
   RETURN_IF_ERROR(WriteIndex(layout, *target));
   RETURN_IF_ERROR(target->Commit());
-  return ConvertShardsResult{
-      {dict.format, options.to, dict.entries.size(), layout.size_bytes, dict.warnings},
-      NamesOf(layout)};
+  ConvertResult result{dict.format, options.to, dict.entries.size(), layout.size_bytes,
+                       dict.warnings};
+  result.warnings.insert(result.warnings.end(), layout.warnings.begin(), layout.warnings.end());
+  return ConvertShardsResult{std::move(result), NamesOf(layout)};
 }
 
 absl::StatusOr<ConvertResult> ConvertSource(const ByteSource& in, ByteSink* out,

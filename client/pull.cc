@@ -121,7 +121,8 @@ absl::Status CheckSharding(Format format, uint64_t max_shard_bytes) {
 }
 
 // As pushed, if that is written in shards and can hold it.
-Format DefaultSharded(const Manifest& manifest) {
+Format DefaultSharded(const Manifest& manifest, bool plain_dict) {
+  if (plain_dict) return Format::kPyTorch;
   const auto fits = [&](const ManifestEntry& entry) {
     return FormatHasDType(manifest.format, entry.spec.dtype);
   };
@@ -210,6 +211,7 @@ absl::StatusOr<PullShardsResult> Client::PullShards(const std::string& reference
   ASSIGN_OR_RETURN(const std::string exact, PassSchema(this, reference, options));
   v1::PullRequest request = PullRequestOf(exact, options);
   request.set_format(std::string(FormatName(Format::kTensors)));
+  request.clear_plain_dict();
   request.set_with_manifest(true);
   Manifest manifest;
   Format format = options.format;
@@ -217,9 +219,10 @@ absl::StatusOr<PullShardsResult> Client::PullShards(const std::string& reference
   PullHandlers handlers;
   handlers.manifest = [&](const Manifest& m) -> absl::Status {
     manifest = m;
-    if (format == Format::kUnknown) format = DefaultSharded(manifest);
-    ASSIGN_OR_RETURN(ShardedLayout layout,
-                     LayOutShards(format, LayoutInputOf(manifest), max_shard_bytes, limits));
+    if (format == Format::kUnknown) format = DefaultSharded(manifest, options.plain_dict);
+    LayoutInput input = LayoutInputOf(manifest);
+    input.plain_dict = options.plain_dict;
+    ASSIGN_OR_RETURN(ShardedLayout layout, LayOutShards(format, input, max_shard_bytes, limits));
     shards.emplace(target.get(), std::move(layout), manifest);
     return absl::OkStatus();
   };
@@ -238,7 +241,8 @@ absl::StatusOr<PullShardsResult> Client::PullShards(const std::string& reference
   RETURN_IF_ERROR(target->Commit());
   result.format = format;
   result.bytes = shards->size_bytes();
-  WarnIfNothing(options.rules, &result);
+  result.warnings.insert(result.warnings.end(), shards->warnings().begin(),
+                         shards->warnings().end());
   return PullShardsResult{std::move(result), shards->Names()};
 }
 

@@ -38,6 +38,7 @@ class ShardFolder {
 
   uint64_t size_bytes() const { return layout_.size_bytes; }
   std::vector<std::string> Names() const { return NamesOf(layout_); }
+  const std::vector<std::string>& warnings() const { return layout_.warnings; }
 
  private:
   // Where a piece of a tensor goes.

@@ -1,4 +1,4 @@
-# The Debian 12 packages that Ballast needs, in three lists, and a function that
+# The Debian 12 packages that Ballast needs, in four lists, and a function that
 # installs what is missing of a list. Sourced by deploy/quickstart.sh and tests/run.sh.
 
 BALLAST_BUILD_PACKAGES=(
@@ -8,9 +8,11 @@ BALLAST_BUILD_PACKAGES=(
   protobuf-compiler-grpc zlib1g-dev
 )
 BALLAST_TEST_PACKAGES=(
-  clang-14 libclang-rt-14-dev libgtest-dev libgmock-dev libtorch-dev openssl
+  libgtest-dev libgmock-dev libtorch-dev openssl
   python3 python3-grpcio python3-numpy python3-protobuf python3-torch
 )
+# For tests/fuzz/run.sh and fuzz.short.
+BALLAST_FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)
 # Not needed, but a second build is much shorter with it.
 BALLAST_EXTRA_PACKAGES=(ccache)
 

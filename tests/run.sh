@@ -35,7 +35,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-ensure_packages "${BALLAST_BUILD_PACKAGES[@]}" "${BALLAST_TEST_PACKAGES[@]}"
+ensure_packages "${BALLAST_BUILD_PACKAGES[@]}" "${BALLAST_TEST_PACKAGES[@]}" "${BALLAST_FUZZ_PACKAGES[@]}"
 ensure_extra_packages "${BALLAST_EXTRA_PACKAGES[@]}"
 
 # Sanitizer options; what is suppressed is named in the files, with reasons.

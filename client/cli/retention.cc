@@ -22,6 +22,13 @@ struct RetentionFlags {
   bool any_rule() const { return last > 0 || !newer_than.empty() || !labels.empty(); }
 };
 
+// "" if it is one. CLI11 would take -1 for 2^64-1.
+std::string IsCount(const std::string& text) {
+  uint64_t count = 0;
+  if (absl::SimpleAtoi(text, &count) && count > 0) return "";
+  return absl::StrCat("\"", Printable(text), "\" is not a whole number above 0");
+}
+
 struct Unit {
   char letter;
   int64_t seconds;
@@ -131,7 +138,9 @@ void AddRetention(CLI::App* app, Session* session, Command* chosen) {
   CLI::App* retention = app->add_subcommand(
       "retention", "which versions of a model gc keeps; without rules here: those in force");
   retention->add_option("MODEL", flags->model, "name of the model")->required();
-  retention->add_option("--keep-last", flags->last, "the newest N versions")->type_name("N");
+  retention->add_option("--keep-last", flags->last, "the newest N versions")
+      ->type_name("N")
+      ->check(IsCount);
   retention
       ->add_option("--keep-newer-than", flags->newer_than, "those pushed within a time: 30d, 12h")
       ->type_name("AGE");

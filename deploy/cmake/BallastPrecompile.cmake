@@ -1,5 +1,6 @@
 # Headers that are parsed once instead of in every source: half of what a source costs.
-# Only with GCC, whose precompiled headers bear other definitions and include folders.
+# Only with GCC, whose precompiled headers bear other include folders and most definitions;
+# not for storage/schema, where re2 brings -pthread, which they do not bear.
 # No source may rely on them: what it uses it includes, and a build without them has to pass.
 #
 #   ballast_precompiled        the standard library and abseil, for libraries

@@ -82,7 +82,8 @@ absl::Status ListVersions(const Services& services, Call* call,
   RETURN_IF_ERROR(CheckModelName(request.model()));
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kRead, request.model()));
   const size_t most = PageSize(request.page_size(), services.limits);
-  const Listing listing{"list versions", request.model()};
+  const std::string subject = absl::StrCat(request.model(), request.deleted() ? ", deleted" : "");
+  const Listing listing{"list versions", subject};
   ASSIGN_OR_RETURN(const std::string below, ReadPageToken(listing, request.page_token()));
   return ListPage(most, response, [&](size_t page_size) -> absl::Status {
     ASSIGN_OR_RETURN(const VersionPage page,
@@ -207,10 +208,13 @@ absl::Status ListAliasHistory(const Services& services, Call* call,
   RETURN_IF_ERROR(CheckModelName(request.model()));
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kRead, request.model()));
   const size_t most = PageSize(request.page_size(), services.limits);
+  const std::string subject = absl::StrCat(request.model(), "@", request.alias());
+  const Listing listing{"list alias history", subject};
+  ASSIGN_OR_RETURN(const std::string below, ReadPageToken(listing, request.page_token()));
   return ListPage(most, response, [&](size_t page_size) -> absl::Status {
-    ASSIGN_OR_RETURN(const AliasHistoryPage page,
-                     services.catalog->ListAliasHistory(request.model(), request.alias(), page_size,
-                                                        request.page_token()));
+    ASSIGN_OR_RETURN(
+        const AliasHistoryPage page,
+        services.catalog->ListAliasHistory(request.model(), request.alias(), page_size, below));
     for (const AliasMove& move : page.moves) {
       v1::AliasMove* out = response->add_moves();
       out->set_alias(move.alias);
@@ -219,7 +223,7 @@ absl::Status ListAliasHistory(const Services& services, Call* call,
       out->set_principal(move.principal);
       TimeToProto(move.time, out->mutable_time());
     }
-    response->set_next_page_token(page.next_page_token);
+    response->set_next_page_token(MakePageToken(listing, page.next_page_token));
     return absl::OkStatus();
   });
 }

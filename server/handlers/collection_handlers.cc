@@ -1,5 +1,6 @@
 // Garbage collection on request.
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 

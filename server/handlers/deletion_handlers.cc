@@ -3,11 +3,12 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/handlers/stream_io.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
-#include "storage/store/limit_time.h"
+#include "storage/model/request_id.h"
 
 namespace ballast {
 namespace {
@@ -18,15 +19,31 @@ absl::Status Begin(const Services& services, Call* call, const std::string& mode
   return services.authorizer->Authorize(call->principal, action, model);
 }
 
-// When deletions of now can be collected.
-absl::Time EndOfWindow(const Limits& limits) {
-  return absl::Now() + LimitMilliseconds(limits.undelete_window_ms);
+// The same for a change, which needs a request id.
+absl::Status BeginChange(const Services& services, Call* call, const std::string& model,
+                         const std::string& request_id, Action action) {
+  RETURN_IF_ERROR(Begin(services, call, model, action));
+  return RequireRequestId(request_id);
+}
+
+// When the deletion of a version, 0: of the newest deleted one, can be collected. It is read
+// back, because a repeated request deleted it long ago; now if it has been collected since.
+absl::StatusOr<absl::Time> EndOfWindow(Catalog* catalog, const std::string& model,
+                                       uint64_t version) {
+  const std::string above = version == 0 ? "" : absl::StrCat(version + 1);
+  ASSIGN_OR_RETURN(const VersionPage page,
+                   catalog->ListVersions(model, 1, above, VersionSet::kDeleted));
+  if (page.versions.empty() || (version != 0 && page.versions[0].version != version)) {
+    return absl::Now();
+  }
+  return page.versions[0].deletion->until;
 }
 
 absl::Status DeleteVersion(const Services& services, Call* call,
                            const v1::DeleteVersionRequest& request,
                            v1::DeleteVersionResponse* response) {
-  RETURN_IF_ERROR(Begin(services, call, request.model(), Action::kDelete));
+  RETURN_IF_ERROR(
+      BeginChange(services, call, request.model(), request.request_id(), Action::kDelete));
   if (request.all_versions() != (request.version() == 0)) {
     return MalformedError("delete: want either a version or all_versions");
   }
@@ -38,13 +55,16 @@ absl::Status DeleteVersion(const Services& services, Call* call,
                                              by);
   RETURN_IF_ERROR(deleted.status());
   response->set_deleted(*deleted);
-  TimeToProto(EndOfWindow(services.limits), response->mutable_until());
+  ASSIGN_OR_RETURN(const absl::Time until,
+                   EndOfWindow(services.catalog, request.model(), request.version()));
+  TimeToProto(until, response->mutable_until());
   return absl::OkStatus();
 }
 
 absl::Status UndeleteVersion(const Services& services, Call* call,
                              const v1::UndeleteVersionRequest& request, v1::Version* response) {
-  RETURN_IF_ERROR(Begin(services, call, request.model(), Action::kUndelete));
+  RETURN_IF_ERROR(
+      BeginChange(services, call, request.model(), request.request_id(), Action::kUndelete));
   RETURN_IF_ERROR(services.catalog->UndeleteVersion(request.model(), request.version(),
                                                     {request.request_id(), call->principal}));
   Reference reference;
@@ -92,7 +112,8 @@ void RetentionToProto(const Retention& in, v1::Retention* out) {
 
 absl::Status SetRetention(const Services& services, Call* call,
                           const v1::SetRetentionRequest& request, v1::SetRetentionResponse*) {
-  RETURN_IF_ERROR(Begin(services, call, request.model(), Action::kSetRetention));
+  RETURN_IF_ERROR(
+      BeginChange(services, call, request.model(), request.request_id(), Action::kSetRetention));
   std::optional<Retention> rules;
   if (request.has_retention()) rules = RetentionFromProto(request.retention());
   return services.catalog->SetRetention(request.model(), rules,

@@ -127,8 +127,7 @@ class PushCall {
         if (!message_.has_end()) return MalformedError("push: want blocks or `end`");
         return CheckEnd();
       }
-      RETURN_IF_ERROR(CheckDataCrc(*data, absl::StatusCode::kInvalidArgument, "push"));
-      RETURN_IF_ERROR(push_->AddBlocks(data->position, data->payload));
+      RETURN_IF_ERROR(push_->AddBlocks(data->position, data->payload, data->crc32));
       call_->bytes_in = push_->received_bytes();
       RETURN_IF_ERROR(TellProgress());
     }

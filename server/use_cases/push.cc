@@ -68,7 +68,7 @@ absl::Status Push::Reserve(uint64_t entries, uint64_t encoded_bytes) {
 absl::Status Push::OfferManifest(Manifest manifest) {
   manifest_ = std::move(manifest);
   RETURN_IF_ERROR(CheckManifestJson(manifest_));
-  if (manifest_.entries.empty()) warnings_.push_back("the state dict is empty");
+  if (manifest_.entries.empty()) warnings_.emplace_back("the state dict is empty");
   RETURN_IF_ERROR(gate_->Check(GatedSpecs(manifest_)));
   RETURN_IF_ERROR(CollectBlocks());
   return AskStore();
@@ -116,7 +116,8 @@ absl::Status Push::AskStore() {
   return absl::OkStatus();
 }
 
-absl::Status Push::AddBlocks(uint64_t first, absl::Span<const Chunk> payload) {
+absl::Status Push::AddBlocks(uint64_t first, absl::Span<const Chunk> payload,
+                             std::optional<uint32_t> crc32) {
   if (first != arrived_ || !buffer_.empty()) {
     return MalformedError("push: blocks from number ", first, " of the needed ones came, want ",
                           arrived_);
@@ -140,7 +141,21 @@ absl::Status Push::AddBlocks(uint64_t first, absl::Span<const Chunk> payload) {
     return MalformedError("push: a data message ends inside block ", arrived_,
                           " of the needed ones, want whole blocks");
   }
-  return absl::OkStatus();
+  return CheckArrived(first, crc32);
+}
+
+// The blocks' own CRCs, which are known by now, give that of the message.
+absl::Status Push::CheckArrived(uint64_t first, std::optional<uint32_t> want) const {
+  if (!want) return absl::OkStatus();
+  uint32_t crc = 0;
+  for (uint64_t i = first; i < arrived_; ++i) {
+    const Wanted& block = wanted_[needed_[i]];
+    crc = Crc32Combine(crc, block.crc32, block.size_bytes);
+  }
+  if (crc == *want) return absl::OkStatus();
+  return ChecksumError("push: CRC-32 of the data at position ", first, " is ",
+                       absl::Hex(crc, absl::kZeroPad8), ", want ",
+                       absl::Hex(*want, absl::kZeroPad8));
 }
 
 absl::Status Push::FinishBlock() {

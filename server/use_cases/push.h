@@ -64,10 +64,12 @@ class Push {
   // digests in the order of their first appearance in the manifest.
   const std::vector<uint64_t>& needed() const { return needed_; }
 
-  // Whole needed blocks, following each other; `first` counts over needed().
+  // Whole needed blocks, following each other; `first` counts over needed(); `crc32` of
+  // all their bytes, if the client says one.
   // Errors: InvalidArgument  not the block that is due, or cut; CHECKSUM  bytes that do
-  //         not have the digest that the manifest says; names key and block.
-  absl::Status AddBlocks(uint64_t first, absl::Span<const Chunk> payload);
+  //         not have the digest that the manifest says (names key and block) or that CRC.
+  absl::Status AddBlocks(uint64_t first, absl::Span<const Chunk> payload,
+                         std::optional<uint32_t> crc32);
 
   // Parses a file: forward for .dat and safetensors, spooled for the rest. `format`
   // kUnknown: by content. `progress` is called now and then.
@@ -101,6 +103,7 @@ class Push {
   absl::Status CollectBlocks();
   absl::Status AskStore();
   absl::Status FinishBlock();
+  absl::Status CheckArrived(uint64_t first, std::optional<uint32_t> want) const;
   absl::Status BeginStoring();
   absl::Status StoreBlock(std::string bytes, std::vector<BlockRef>* blocks);
   absl::Status ReadForward(ByteStream* file, Format format, const KeyRules& rules,

@@ -6,7 +6,8 @@
 namespace ballast {
 namespace {
 
-// [{"path": "…", "type": "…", "value": …}, …]; "value" is anything and may be missing.
+// [{"path": "…", "type": "…", "value": …, "text": "…"}, …]; "value" is anything; it and "text"
+// may be missing.
 class LeavesHandler : public StrictJsonHandler {
  public:
   bool null() override { return InValue(); }
@@ -28,7 +29,7 @@ class LeavesHandler : public StrictJsonHandler {
   bool key(string_t& name) override {
     if (depth_ != kLeafDepth) return true;
     member_ = name;
-    return name == "path" || name == "type" || name == "value";
+    return name == "path" || name == "type" || name == "value" || name == "text";
   }
   bool end_object() override {
     const bool leaf = depth_-- == kLeafDepth;

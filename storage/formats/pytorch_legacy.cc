@@ -262,12 +262,15 @@ std::vector<std::string> LegacyStream::Warnings() const {
   return warnings;
 }
 
-// torch's keys are addresses. The rebuilding function changed with 0.4.
+// torch's keys are addresses. Tensors were made by their classes first, then by a function,
+// which changed with 0.4.
 std::string LegacyStream::Writer(const PickleGraph& graph) const {
   if (AreOurLegacyKeys(keys_)) return "Ballast";
   for (const PickleGlobal& global : graph.globals()) {
     if (global.name == "_rebuild_tensor_v2") return "torch 0.4-1.5";
     if (global.name == "_rebuild_tensor") return "torch 0.2-0.3";
+    const bool torch = global.module == "torch" || global.module == "torch.cuda";
+    if (torch && absl::EndsWith(global.name, "Tensor")) return "torch 0.1.10-0.1.12";
   }
   return "";
 }

@@ -26,7 +26,8 @@ inline constexpr absl::string_view kMetadataMember = "ballast.metadata";
 // Sets `dict`'s writer, ties, metadata_json, leaves and warnings. `order` says
 // which of the header's tensors are entry 0, 1, 2 … that the ties refer to. A tie is
 // only a claim: groups of unknown keys or of different dtypes or shapes are dropped
-// with a warning, and whether the bytes are equal is for CheckManifest to say.
+// with a warning. Whether the bytes are equal, ReadSafetensors says, and of a stream
+// CheckManifest.
 // Errors: Unimplemented  the tensors are slices of bigger ones (DCP_SHARDING_INFO).
 absl::Status ReadSafetensorsMetadata(const SafetensorsHeader& header,
                                      const std::vector<uint32_t>& order, const Limits& limits,

@@ -1,5 +1,6 @@
 #include "storage/formats/safetensors_reader.h"
 
+#include <algorithm>
 #include <array>
 #include <numeric>
 #include <utility>
@@ -15,6 +16,7 @@ namespace ballast {
 namespace {
 
 constexpr absl::string_view kHeader = "the safetensors header";
+constexpr uint64_t kCompareBytes = 256 << 10;
 
 absl::StatusOr<SafetensorsHeader> ReadHeader(ForwardInput* input, uint64_t input_bytes,
                                              const Limits& limits) {
@@ -103,6 +105,46 @@ absl::Status CheckFileSize(uint64_t file_bytes, uint64_t data_start, uint64_t da
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> SameBytes(const ByteSource& source, const SourceStorage& a,
+                               const SourceStorage& b) {
+  std::string x, y;
+  for (uint64_t done = 0; done < a.size_bytes; done += x.size()) {
+    x.resize(std::min(kCompareBytes, a.size_bytes - done));
+    y.resize(x.size());
+    RETURN_IF_ERROR(source.ReadAt(a.offset_bytes + done, absl::MakeSpan(&x[0], x.size())));
+    RETURN_IF_ERROR(source.ReadAt(b.offset_bytes + done, absl::MakeSpan(&y[0], y.size())));
+    if (x != y) return false;
+  }
+  return true;
+}
+
+// Who takes a tie at its word writes one tensor's bytes for the other's, so a group of
+// tensors that differ goes. Reads tied tensors only; storage i is entry i's.
+absl::Status KeepTrueTies(const ByteSource& source, SourceStateDict* dict) {
+  size_t dropped = 0;
+  std::string first_dropped;
+  Ties kept;
+  for (std::vector<uint32_t>& group : dict->ties) {
+    bool equal = true;
+    for (size_t i = 1; i < group.size() && equal; ++i) {
+      ASSIGN_OR_RETURN(equal,
+                       SameBytes(source, dict->storages[group[0]], dict->storages[group[i]]));
+    }
+    if (equal) {
+      kept.push_back(std::move(group));
+    } else if (++dropped == 1) {
+      first_dropped = QuotedKey(dict->entries[group[0]].spec.key);
+    }
+  }
+  dict->ties = std::move(kept);
+  if (dropped > 0) {
+    dict->warnings.push_back(absl::StrCat(dropped,
+                                          " of the declared ties were dropped, the first is of ",
+                                          first_dropped, ": the tensors differ"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<SourceStateDict> ReadSafetensors(const ByteSource& source, const Limits& limits) {
@@ -123,6 +165,7 @@ absl::StatusOr<SourceStateDict> ReadSafetensors(const ByteSource& source, const 
     AddContiguousEntry(std::move(tensor.spec), data_start + tensor.begin, tensor.end - tensor.begin,
                        &dict);
   }
+  RETURN_IF_ERROR(KeepTrueTies(source, &dict));
   return dict;
 }
 

@@ -13,7 +13,8 @@
 
 namespace ballast {
 
-// Entries come in the order of the header.
+// Entries come in the order of the header. Tensors that are declared tied are read and
+// compared: a tie that the bytes contradict is dropped with a warning.
 // Errors: as ParseSafetensorsHeader; InvalidArgument/TRUNCATED  the file ends in the
 //         header or in the data; MALFORMED  bytes behind the data.
 absl::StatusOr<SourceStateDict> ReadSafetensors(const ByteSource& source, const Limits& limits);

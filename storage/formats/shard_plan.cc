@@ -33,6 +33,7 @@ LayoutInput Part(const LayoutInput& input, const Ties& ties,
                  const std::vector<uint32_t>& positions) {
   LayoutInput part;
   part.metadata_json = input.metadata_json;
+  part.plain_dict = input.plain_dict;
   part.tensors.reserve(positions.size());
   for (const uint32_t position : positions) part.tensors.push_back(input.tensors[position]);
   for (const std::vector<uint32_t>& group : ties) {
@@ -143,6 +144,11 @@ absl::StatusOr<ShardedLayout> LayOutShards(Format format, const LayoutInput& inp
   for (size_t i = 0; i < shards.size(); ++i) {
     ASSIGN_OR_RETURN(FileLayout layout, LayOut(format, Part(input, ties[i], shards[i]), limits));
     out.size_bytes += layout.size_bytes;
+    for (const std::string& warning : layout.warnings) {
+      if (std::find(out.warnings.begin(), out.warnings.end(), warning) == out.warnings.end()) {
+        out.warnings.push_back(warning);
+      }
+    }
     out.shards.push_back(
         {ShardFileName(sharded->stem, i, shards.size(), sharded->extension), std::move(layout)});
   }

@@ -33,7 +33,8 @@ struct ShardedLayout {
   std::vector<ShardLayout> shards;
   std::string index_name;  // "" if there is one shard only
   std::string index_text;
-  uint64_t size_bytes = 0;  // of all files
+  uint64_t size_bytes = 0;            // of all files
+  std::vector<std::string> warnings;  // those of the layouts, each once
 };
 
 // True for the formats that Hugging Face's libraries read in shards.

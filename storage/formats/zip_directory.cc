@@ -88,6 +88,16 @@ bool Agrees(T field, uint64_t value) {
   return field == value || field == static_cast<T>(~T{0});
 }
 
+// Whether a zip64 end record at `offset` says itself that it fills all up to the locator: the
+// distance alone may come of bytes between them, or in front of the archive.
+absl::StatusOr<bool> IsExtended(const ByteSource& source, uint64_t offset,
+                                uint64_t locator_offset) {
+  if (!InRange(offset, kZip64EndBytes + 1, locator_offset)) return false;
+  ASSIGN_OR_RETURN(const std::string head, ReadBytes(source, offset, 12));
+  return ZipField<uint32_t>(head, 0) == kZip64EndSignature &&
+         ZipField<uint64_t>(head, 4) == locator_offset - offset - 12;
+}
+
 absl::Status ReadZip64End(const ByteSource& source, const std::string& end_record,
                           absl::string_view locator, Ends* ends) {
   const uint64_t locator_offset = ends->begin - kLocatorBytes;
@@ -95,7 +105,8 @@ absl::Status ReadZip64End(const ByteSource& source, const std::string& end_recor
   if (ZipField<uint32_t>(locator, 4) != 0 || ZipField<uint32_t>(locator, 16) != 1) {
     return UnsupportedError("zip: archive spans several disks");
   }
-  if (InRange(offset, kZip64EndBytes + 1, locator_offset)) {
+  ASSIGN_OR_RETURN(const bool extended, IsExtended(source, offset, locator_offset));
+  if (extended) {
     return UnsupportedError("zip: zip64 end record at offset ", offset, " is ",
                             locator_offset - offset, " bytes long, want ", kZip64EndBytes,
                             " (no extensible data)");

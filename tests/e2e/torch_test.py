@@ -19,6 +19,7 @@ NOT_IN_SAFETENSORS = {torch.complex128}
 ROUNDS = 40 if harness.LONG else 6
 
 
+# row F26
 def random_bytes_tensor(random, dtype, shape):
     """Any bit pattern, NaNs with payloads too."""
     count = 1

@@ -143,6 +143,30 @@ TEST(Layout, TensorsAloneAreTheirBytes) {
   EXPECT_EQ(layout.literals, "");
 }
 
+// rows F18, F19
+TEST(Layout, DatHoldsBfloat16AndNamesAllThatItLacks) {
+  const Tensor bf16 = MakeTensor("b", DType::kBfloat16, {1});
+  EXPECT_EQ(*WriteAll(Format::kTorchSharp, {bf16}), Hex("01 01 62 0f 01 01") + bf16.bytes);
+  EXPECT_TRUE(FailsWith(
+      WriteAll(Format::kTorchSharp, {MakeTensor("u", DType::kUint16, {1}), bf16,
+                                     MakeTensor("f", DType::kFloat8E5m2, {1})})
+          .status(),
+      Reason::kUnsupported,
+      "2 tensors have a dtype that torchsharp lacks: \"u\" is uint16, \"f\" is float8_e5m2"));
+}
+
+// row F21
+TEST(Layout, EveryFormatHoldsTheEmptyKey) {
+  for (const Format format : {Format::kTorchSharp, Format::kSafetensors, Format::kPyTorch}) {
+    const auto file = WriteAll(format, {MakeTensor("", DType::kFloat32, {2})});
+    ASSERT_TRUE(file.ok()) << file.status();
+    const auto back = ReadAll(*file, format);
+    ASSERT_TRUE(back.ok()) << back.status();
+    ASSERT_EQ(back->size(), 1u);
+    EXPECT_EQ((*back)[0].spec.key, "");
+  }
+}
+
 TEST(Layout, ComesFromManifests) {
   Manifest manifest;
   manifest.metadata_json = "{}";

@@ -58,6 +58,8 @@ TEST(ManifestJson, TakesLeavesThatAreAListOfNamedValuesOnly) {
       {"", true},
       {"[]", true},
       {"[{\"path\":\"epoch\",\"type\":\"int\",\"value\":3},{\"type\":\"x\",\"path\":\"\"}]", true},
+      {"[{\"path\":\"best\",\"type\":\"float\",\"text\":\"-inf\"}]", true},
+      {"[{\"path\":\"best\",\"type\":\"float\",\"text\":7}]", false},
       {"[{\"path\":\"a\",\"type\":\"list\",\"value\":[{\"path\":1},[null,true,0.5]]}]", true},
       {absl::StrCat("[{\"path\":\"a\",\"type\":\"b\",\"value\":", Nested(98), "}]"), true},
       {absl::StrCat("[{\"path\":\"a\",\"type\":\"b\",\"value\":", Nested(99), "}]"), false},

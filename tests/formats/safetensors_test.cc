@@ -422,6 +422,23 @@ TEST(Safetensors, DropsTiesThatCannotHold) {
   }
 }
 
+// Else a file that lies about ties would have one tensor's values stored for the other.
+TEST(Safetensors, DropsTiesOfTensorsThatDiffer) {
+  std::vector<Tensor> tensors = {MakeTensor("a", DType::kFloat32, {100'000}, 1),
+                                 MakeTensor("b", DType::kFloat32, {100'000}, 1),
+                                 MakeTensor("c", DType::kFloat32, {100'000}, 1)};
+  tensors[2].bytes.back() ^= 1;
+  const std::string file =
+      *WriteAll(Format::kSafetensors, tensors, TiedInput(tensors, {{0, 1, 2}}));
+  StringSource source(file);
+  const auto dict = ReadStateDict(source, Format::kUnknown, Limits());
+  ASSERT_TRUE(dict.ok()) << dict.status();
+  EXPECT_TRUE(dict->ties.empty());
+  ASSERT_EQ(dict->warnings.size(), 1u);
+  EXPECT_EQ(dict->warnings[0],
+            "1 of the declared ties were dropped, the first is of \"a\": the tensors differ");
+}
+
 TEST(Safetensors, KeepsOtherMetadataAsLeaves) {
   StringSource source(
       Safetensors(R"({"__metadata__":{"format":"pt","ss":"a\"b","ballast.metadata":"[1]"}})"));

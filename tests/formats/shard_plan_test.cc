@@ -70,7 +70,9 @@ TEST(ShardPlan, ShardsAreWholeFilesAndTheIndexLeadsToThem) {
       ASSERT_TRUE(dict.ok()) << dict.status();
       EXPECT_EQ(dict->metadata_json, input.metadata_json);
       EXPECT_EQ(dict->ties.size(), keys.empty() ? 1u : 0u);
-      for (const Tensor& tensor : *ReadAll(file)) {
+      const auto read = ReadAll(file);
+      ASSERT_TRUE(read.ok()) << read.status();
+      for (const Tensor& tensor : *read) {
         keys.push_back(tensor.spec.key);
         EXPECT_EQ(tensor.bytes, tensors[tensor.spec.key[1] - '0'].bytes);
       }

@@ -209,8 +209,7 @@ TEST(Shards, LeavesTiesAndMetadataOfAllShardsAreKept) {
     leaves.push_back(absl::StrCat(leaf.path, "=", leaf.type, ":", leaf.json));
   }
   EXPECT_THAT(leaves,
-              ElementsAre("__metadata__.format=str:\"pt\"", "__metadata__.total_parameters=int:4",
-                          "__metadata__.mesh=dict:"));
+              ElementsAre("__metadata__.total_parameters=int:4", "__metadata__.mesh=dict:"));
   EXPECT_THAT(weights->dict.warnings, IsEmpty());  // ties counted once
 }
 

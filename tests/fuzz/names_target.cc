@@ -15,12 +15,13 @@ namespace ballast::fuzz {
 namespace {
 
 constexpr size_t kKeysMax = 16;
-constexpr size_t kMessageBytesMax = 2000;
+constexpr size_t kMessageBytesMax = 4096;
 
-// Names are refused without a reason: the code says all.
+// Names and rules may be refused without a reason: the code says all.
 void CheckNameRefusal(const absl::Status& status) {
-  Require(status.code() == absl::StatusCode::kInvalidArgument, "a bad name is the caller's fault",
-          status.ToString());
+  Require(status.code() == absl::StatusCode::kInvalidArgument ||
+              status.code() == absl::StatusCode::kResourceExhausted,
+          "a bad name is the caller's fault", status.ToString());
   Require(Printable(status.message()) == status.message(), "a message is one printable line",
           status.ToString());
   Require(status.message().size() <= kMessageBytesMax, "a message is bounded", status.ToString());
@@ -96,7 +97,7 @@ void CheckDecisions(const KeyRules& rules, const std::vector<std::string>& keys,
 void FuzzNames(absl::string_view input) {
   const Lines lines = LinesOf(input);
   const auto rules = KeyRules::Compile(lines.options, SmallLimits());
-  if (!rules.ok()) return CheckRefusal(rules.status());
+  if (!rules.ok()) return CheckNameRefusal(rules.status());
   const auto decisions = (*rules)->ApplyAll(lines.keys);
   if (decisions.ok()) return CheckDecisions(**rules, lines.keys, *decisions);
   const absl::Status& status = decisions.status();

@@ -33,10 +33,12 @@ void CheckGraph(const PickleGraph& graph) {
     for (const PickleRef item : graph.items(ref)) {
       Require(item != kNoPickleRef && item < graph.size(), "an item is a value");
     }
-    const auto json = PickleJson(graph, ref, kJsonBytesMax);
-    if (!json) continue;
-    Require(json->size() <= kJsonBytesMax, "JSON is bounded", *json);
-    CheckJson(*json);
+    for (const JsonForms forms : {JsonForms::kPlain, JsonForms::kDescriptive}) {
+      const auto json = PickleJson(graph, ref, forms, kJsonBytesMax).json;
+      if (!json) continue;
+      Require(json->size() <= kJsonBytesMax, "JSON is bounded", *json);
+      CheckJson(*json);
+    }
   }
 }
 

@@ -125,7 +125,8 @@ void AddZips(Seeds* seeds) {
   TorchZipOptions options;
   options.more = {{"byteorder", "little"}, {".data/serialization_id", "1"}};
   for (Seed& seed : SeedsOfFile(TorchZip(pickle, options))) seeds->push_back(std::move(seed));
-  const ZipPart deflated = {.name = "a/x", .data = "aaaa", .stored = Hex("4b044200"), .method = 8};
+  const ZipPart deflated = {
+      .name = "a/x", .data = "aaaa", .stored = Hex("4b4c4c0400"), .method = 8};
   const ZipPart described = {.name = "a/y", .data = "bb", .flags = 8};
   const ZipPart without_crc = {.name = "a/z", .data = "cc", .crc = 0};
   for (const bool zip64 : {false, true}) {
@@ -175,10 +176,10 @@ void AddSafetensors(Seeds* seeds) {
 }
 
 void AddDeflated(Seeds* seeds) {
-  seeds->push_back({"inflate", Le(4, 2) + Hex("4b044200")});
+  seeds->push_back({"inflate", Le(4, 2) + Hex("4b4c4c0400")});
   seeds->push_back({"inflate", Le(5, 2) + Hex("01 0500 faff") + "hello"});
   seeds->push_back({"inflate", Le(0, 2) + Hex("0300")});
-  seeds->push_back({"inflate", Le(1000, 2) + Hex("4b4ca47e180544030000")});
+  seeds->push_back({"inflate", Le(1000, 2) + Hex("4b4c1c05a360140c770000")});
 }
 
 // --- texts ---
@@ -245,11 +246,11 @@ void AddSent(Seeds* seeds) {
   v1::ManifestPiece piece;
   piece.set_format("pytorch");
   piece.set_metadata_json("{}");
-  wire::EntryToProto(entry, true, piece.add_entries());
+  wire::EntryToProto(entry, 0, entry.blocks.size(), piece.add_entries());
   std::string pieces = Sent(piece);
   piece.Clear();
   entry.spec.key = "b.w";
-  wire::EntryToProto(entry, true, piece.add_entries());
+  wire::EntryToProto(entry, 0, entry.blocks.size(), piece.add_entries());
   piece.add_ties()->add_entries(0);
   piece.mutable_ties(0)->add_entries(1);
   piece.set_last(true);

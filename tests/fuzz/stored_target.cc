@@ -71,7 +71,7 @@ void FuzzStored(absl::string_view input) {
       return CheckValue(bytes, DecodeSchema, EncodeSchema);
     default:
       if (const auto version = VersionOfKey(bytes); version.ok()) {
-        Require(VersionKey(*version) == bytes, "a version has one key", bytes);
+        Require(*version <= kVersionMax, "a version has ten digits", bytes);
       }
   }
 }

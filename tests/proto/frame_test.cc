@@ -106,7 +106,9 @@ TEST(Frame, ReadsTagsAndLengthsAsProtobufDoes) {
     EXPECT_EQ(back.ok() && back->has_value(), c.data) << c.what;
     v1::PullResponse message;
     EXPECT_EQ(DecodeMessage(frame, &message).ok(), c.data) << c.what;
-    if (c.data) EXPECT_EQ(Payload(**back), message.data().payload()) << c.what;
+    if (c.data) {
+      EXPECT_EQ(Payload(**back), message.data().payload()) << c.what;
+    }
   }
 }
 

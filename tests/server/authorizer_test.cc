@@ -48,6 +48,7 @@ void Populate(const TestServer& server) {
   v1::DeleteVersionRequest request;
   request.set_model("m");
   request.set_version(2);
+  request.set_request_id("populate");
   ASSERT_THAT(Unary<v1::DeleteVersionResponse>(server, "DeleteVersion", request), IsOk());
   ASSERT_THAT(BindSchema(server, "m", SchemaJsonOf(SmallModel())), IsOk());
 }
@@ -134,13 +135,16 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   delete_version.set_model("m");
   delete_version.set_version(1);
   delete_version.set_force(true);
+  delete_version.set_request_id("one");
   one("DeleteVersion", delete_version);
   delete_version.set_version(0);
   delete_version.set_all_versions(true);
+  delete_version.set_request_id("all");
   one("DeleteVersion", delete_version);
   v1::UndeleteVersionRequest undelete;
   undelete.set_model("m");
   undelete.set_version(2);
+  undelete.set_request_id("undelete");
   one("UndeleteVersion", undelete);
   v1::GetVersionUseRequest use;
   use.set_reference("m");
@@ -148,6 +152,7 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   v1::SetRetentionRequest set_retention;
   set_retention.set_model("m");
   set_retention.mutable_retention()->set_keep_last(3);
+  set_retention.set_request_id("retention");
   one("SetRetention", set_retention);
   v1::GetRetentionRequest get_retention;
   get_retention.set_model("m");

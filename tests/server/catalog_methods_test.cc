@@ -453,7 +453,8 @@ TEST(GetCapabilities, ListsFormatsAndLimits) {
     written.insert(format.format());
     EXPECT_THAT(format.dtypes(), ::testing::Contains("float32"));
   }
-  EXPECT_THAT(written, ElementsAre("pytorch", "safetensors", "tensors", "torchsharp"));
+  EXPECT_THAT(written,
+              ElementsAre("pytorch", "pytorch-legacy", "safetensors", "tensors", "torchsharp"));
 }
 
 }  // namespace

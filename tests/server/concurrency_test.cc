@@ -63,7 +63,7 @@ TEST_P(AtOnce, PushesAndPullsOfOwnModelsDoNotMeet) {
       kThreads);
 }
 
-TEST_P(AtOnce, PushesToOneModelGetEachNumberOnce) {
+TEST_P(AtOnce, PushesToOneModelGetEachNumberOnce) {  // row F24
   std::mutex mutex;
   std::map<uint64_t, std::string> digests;  // by number
   InThreads([&](int thread) {

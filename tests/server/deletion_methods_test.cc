@@ -18,6 +18,7 @@ v1::DeleteVersionRequest DeletionOf(const std::string& model, uint64_t version) 
   request.set_model(model);
   request.set_version(version);
   request.set_all_versions(version == 0);
+  request.set_request_id(NextRequestId());
   return request;
 }
 
@@ -31,6 +32,7 @@ absl::StatusOr<v1::Version> Undelete(const TestServer& server, const std::string
   v1::UndeleteVersionRequest request;
   request.set_model(model);
   request.set_version(version);
+  request.set_request_id(NextRequestId());
   return Unary<v1::Version>(server, "UndeleteVersion", request);
 }
 
@@ -122,10 +124,12 @@ TEST(ListAliasHistory, SaysWhoMovedIt) {
   v1::SetAliasRequest set;
   set.set_reference("m:2");
   set.set_alias("prod");
+  set.set_request_id("set");
   ASSERT_THAT(Exchange(server, "SetAlias", {EncodeMessage(set)}, "alice").status, IsOk());
   v1::DeleteAliasRequest remove;
   remove.set_model("m");
   remove.set_alias("prod");
+  remove.set_request_id("remove");
   ASSERT_THAT(Exchange(server, "DeleteAlias", {EncodeMessage(remove)}, "bob").status, IsOk());
   v1::ListAliasHistoryRequest request;
   request.set_model("m");
@@ -154,6 +158,7 @@ TEST(Retention, IsSetAndReadAndLifted) {
   EXPECT_FALSE(read()->has_retention());
   v1::SetRetentionRequest set;
   set.set_model("m");
+  set.set_request_id("set");
   v1::Retention* rules = set.mutable_retention();
   rules->set_keep_last(3);
   rules->set_keep_newer_than_ms(1000);
@@ -164,9 +169,11 @@ TEST(Retention, IsSetAndReadAndLifted) {
   ASSERT_THAT(Unary<v1::SetRetentionResponse>(server, "SetRetention", set), IsOk());
   EXPECT_EQ(read()->retention().SerializeAsString(), rules->SerializeAsString());
   rules->Clear();
+  set.set_request_id("empty");
   EXPECT_THAT(Unary<v1::SetRetentionResponse>(server, "SetRetention", set),
               Fails(kInvalid, Reason::kMalformed, "m: retention has no rule"));
   set.clear_retention();
+  set.set_request_id("lift");
   ASSERT_THAT(Unary<v1::SetRetentionResponse>(server, "SetRetention", set), IsOk());
   EXPECT_FALSE(read()->has_retention());
 }

@@ -404,10 +404,11 @@ TEST(GetSchema, GivesTheBoundTextAndTheSchemaOfAVersion) {
     ASSERT_GT(json.size(), 5u << 20);
     std::vector<v1::BindSchemaRequest> bind(1);
     bind[0].mutable_header()->set_model("m");
+    bind[0].mutable_header()->set_request_id("many");
     for (size_t offset = 0; offset < json.size(); offset += 1u << 20) {
       bind.emplace_back().set_schema(json.substr(offset, 1u << 20));
     }
-    bind.emplace_back().mutable_end();
+    bind.emplace_back().mutable_end()->set_size_bytes(json.size());
     ASSERT_THAT(Exchange(server, "BindSchema", Frames(bind)).status, IsOk());
     const auto bound = GetSchema(server, request);
     ASSERT_THAT(bound, IsOk());

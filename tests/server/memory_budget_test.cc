@@ -161,7 +161,9 @@ TEST(ManifestMemory, ACallThatFindsNoRoomIsToldToTryAgain) {
   limits.manifest_memory_bytes = 2 * kMiB;
   limits.manifest_wait_ms = 1;
   TestServer server("memory", limits);
-  MustPush(server, "m", ManyEntries());
+  std::vector<Tensor> tensors = ManyEntries();
+  tensors.push_back(MakeTensor("large", DType::kUint8, {16 << 20}));  // more than is sent ahead
+  MustPush(server, "m", tensors);
   const std::unique_ptr<ClientFrameStream> pull = server.Start("Pull");
   ASSERT_THAT(pull->Write(EncodeMessage(RequestOf("m"))), IsOk());
   ASSERT_THAT(pull->Read(), IsOk());  // it has begun, and its client takes no more

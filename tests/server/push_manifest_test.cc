@@ -19,7 +19,7 @@ class PushByManifest : public ::testing::TestWithParam<std::string> {
 INSTANTIATE_TEST_SUITE_P(Engines, PushByManifest, ::testing::Values("memory", "rocksdb"),
                          [](const auto& info) { return info.param; });
 
-TEST_P(PushByManifest, AsksForAllBlocksAndThenForNone) {
+TEST_P(PushByManifest, AsksForAllBlocksAndThenForNone) {  // row F25
   const std::vector<Tensor> tensors = BigModel();
   const PushAnswer first = ManifestPush("m", tensors).Run(server_);
   ASSERT_THAT(first.status, IsOk());

@@ -64,6 +64,7 @@ TEST_P(CatalogTest, APublishedVersionIsFoundWithAllItsFacts) {
   want.labels = {{"run", "7"}};
   want.creator = "alice";
   want.created = now_;
+  want.manifest_bytes = EncodeManifest(MakeManifest(blocks)).size();
   want.aliases = {"prod"};
   EXPECT_EQ(*pushed, want);
   for (const char* reference : {"team/net", "team/net:1", "team/net:latest", "team/net@prod"}) {

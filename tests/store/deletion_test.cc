@@ -132,9 +132,8 @@ TEST_P(Deleting, SaysWhatItCannotDelete) {
   EXPECT_THAT(Numbers(VersionSet::kLive), ElementsAre(2, 1)) << "all or none";
   EXPECT_EQ(*Delete({1}), 1u);
   EXPECT_THAT(Delete({1}), IsError(kNoSuch, "m:1: the version is deleted"));
-  EXPECT_THAT(catalog_->DeleteVersions("n", {{1}}, false, {}),
-              IsError(kNoSuch, "n: no such model"));
-  EXPECT_THAT(catalog_->DeleteVersions("N", {{1}}, false, {}), IsError(kInvalid, "n"));
+  EXPECT_THAT(catalog_->DeleteVersions("n", {1}, false, {}), IsError(kNoSuch, "n: no such model"));
+  EXPECT_THAT(catalog_->DeleteVersions("N", {1}, false, {}), IsError(kInvalid, "n"));
 }
 
 TEST_P(Deleting, RefusesWhatAnAliasNamesUnlessForced) {

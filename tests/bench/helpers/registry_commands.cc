@@ -98,7 +98,7 @@ absl::StatusOr<Numbers> RegistryCommands::MemoryMatches(const Words& words) {
     equal = at - offset + n <= memory_.size() &&
             std::memcmp(piece.data(), memory_.data() + (at - offset), n) == 0;
   }
-  return Numbers{{"equal", equal ? 1 : 0}};
+  return Numbers{{"equal", equal ? 1.0 : 0.0}};
 }
 
 absl::StatusOr<Numbers> RegistryCommands::PullSink(const Words& words) {
@@ -106,13 +106,14 @@ absl::StatusOr<Numbers> RegistryCommands::PullSink(const Words& words) {
   options.format = FormatFromName(WordAt(words, 1)).value_or(Format::kUnknown);
   ASSIGN_OR_RETURN(const uint64_t threads, NumberAt(words, 2));
   std::atomic<uint64_t> bytes = 0;
-  const Stopwatch watch;
-  RETURN_IF_ERROR(AtOnce(threads, [&](uint64_t) {
+  const auto pull = [&](uint64_t) {
     CountingSink sink;
     const absl::Status status = client_->PullToSink(WordAt(words, 0), &sink, options).status();
     bytes += sink.count();
     return status;
-  }));
+  };
+  const Stopwatch watch;
+  RETURN_IF_ERROR(AtOnce(threads, pull));
   return With(watch.Stop(), "bytes", static_cast<double>(bytes));
 }
 
@@ -132,10 +133,11 @@ absl::StatusOr<Numbers> RegistryCommands::PullKey(const Words& words) {
   PullOptions options;
   options.rules.include = {WordAt(words, 1)};
   uint64_t bytes = 0;
-  ASSIGN_OR_RETURN(Numbers numbers, Each(count, [&](uint64_t) -> absl::Status {
-                     ASSIGN_OR_RETURN(bytes, PullIntoMemory(WordAt(words, 0), options));
-                     return absl::OkStatus();
-                   }));
+  const auto pull = [&](uint64_t) -> absl::Status {
+    ASSIGN_OR_RETURN(bytes, PullIntoMemory(WordAt(words, 0), options));
+    return absl::OkStatus();
+  };
+  ASSIGN_OR_RETURN(Numbers numbers, Each(count, pull));
   return With(std::move(numbers), "bytes", static_cast<double>(bytes));
 }
 
@@ -155,14 +157,15 @@ absl::StatusOr<Numbers> RegistryCommands::PushMapped(const Words& words) {
     models.push_back(std::move(model));
   }
   std::atomic<uint64_t> sent = 0;
-  const Stopwatch watch;
-  RETURN_IF_ERROR(AtOnce(threads, [&](uint64_t i) -> absl::Status {
-    ASSIGN_OR_RETURN(
-        const PushResult result,
-        client_->PushTensors(models[i]->tensors(), absl::StrCat(WordAt(words, 1), "-", i), {}));
+  const auto push = [&](uint64_t i) -> absl::Status {
+    const std::string model = absl::StrCat(WordAt(words, 1), "-", i);
+    ASSIGN_OR_RETURN(const PushResult result,
+                     client_->PushTensors(models[i]->tensors(), model, {}));
     sent += result.bytes_sent;
     return absl::OkStatus();
-  }));
+  };
+  const Stopwatch watch;
+  RETURN_IF_ERROR(AtOnce(threads, push));
   return With(watch.Stop(), "bytes", static_cast<double>(sent));
 }
 
@@ -193,14 +196,15 @@ absl::StatusOr<Numbers> RegistryCommands::ResolveRate(const Words& words) {
   ASSIGN_OR_RETURN(const uint64_t seconds, NumberAt(words, 1));
   ASSIGN_OR_RETURN(const uint64_t threads, NumberAt(words, 2));
   std::atomic<uint64_t> count = 0;
-  const Stopwatch watch;
   const double end = Now() + static_cast<double>(seconds);
-  RETURN_IF_ERROR(AtOnce(threads, [&](uint64_t) {
+  const auto resolve = [&](uint64_t) -> absl::Status {
     for (; Now() < end; ++count) {
       RETURN_IF_ERROR(client_->GetVersion(WordAt(words, 0)).status());
     }
     return absl::OkStatus();
-  }));
+  };
+  const Stopwatch watch;
+  RETURN_IF_ERROR(AtOnce(threads, resolve));
   Numbers numbers = watch.Stop();
   const double per_s = static_cast<double>(count) / numbers["seconds"];
   return With(std::move(numbers), "per_s", per_s);

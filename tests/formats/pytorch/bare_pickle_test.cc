@@ -37,6 +37,7 @@ std::string FileOf(const LegacyParts& parts) {
   return Pickle(DictOf({Str("w"), V2{.storage = Nested(parts.File())}.Call()}));
 }
 
+// row E31: what the catalogue would refuse is read from protocol 3 on.
 TEST(BarePickle, ReadsWhatPythonPickled) {
   auto file = OpenFile(BALLAST_SOURCE_DIR "/tests/golden/bare_pickle.pkl");
   ASSERT_TRUE(file.ok()) << file.status();

@@ -447,11 +447,34 @@ TEST(PickleMachine, ObeysLimits) {
 }
 
 TEST(PickleMachine, TakesDepthAndCyclesWithoutRecursion) {
-  std::string deep;
-  for (int i = 0; i < 1000000; ++i) deep += "]";
-  for (int i = 1; i < 1000000; ++i) deep += "a";
-  EXPECT_TRUE(StatusOf(Pickled(deep)).ok());
+  Limits limits;
+  const auto lists = [](size_t levels) {
+    return Pickled(std::string(levels, ']') + std::string(levels - 1, 'a'));
+  };
+  EXPECT_TRUE(StatusOf(lists(limits.pickle_depth_max)).ok());
+  EXPECT_TRUE(
+      FailsWith(StatusOf(lists(limits.pickle_depth_max + 2)), Reason::kLimit, "pickle_depth_max"));
+  limits.pickle_depth_max = 1'000'000;
+  EXPECT_TRUE(StatusOf(lists(1'000'000), limits).ok());
   EXPECT_TRUE(StatusOf(Pickled("]q\1h\1a")).ok());
+}
+
+TEST(PickleMachine, BoundsEveryWayToNest) {
+  const auto repeated = [](const std::string& text) {
+    std::string out;
+    for (int i = 0; i < 2000; ++i) out += text;
+    return out;
+  };
+  const std::string ordered = Glob("collections", "OrderedDict");
+  for (const std::string& object :
+       {")" + repeated("\x85"), repeated("(") + repeated("t"), "N" + repeated("Q"),
+        repeated("]") + repeated("a"), repeated("}N") + "N" + repeated("s"),
+        repeated("](") + repeated("e"), repeated("(") + repeated("l"),
+        repeated(ordered + "(") + "N" + repeated("tR"),
+        repeated(Glob("a", "B") + ")\x81") + repeated("b"),
+        repeated(Glob("a", "B")) + ")" + repeated("\x81\x85")}) {
+    EXPECT_TRUE(FailsWith(StatusOf(Pickled(object)), Reason::kLimit, "pickle_depth_max"));
+  }
 }
 
 TEST(GlobalVerdicts, MatchExactly) {
