@@ -16,10 +16,10 @@ namespace ballast {
 
 // As the user gives them. All empty: everything, unchanged.
 struct KeyRuleOptions {
-  std::string select;                 // subtree; "a.b" keeps "a.b.c" as "c" (and "a.b" as "")
-  std::vector<std::string> include;   // globs: `*` any characters, `?` one; none = all
+  std::string select;                // subtree; "a.b" keeps "a.b.c" as "c" (and "a.b" as "")
+  std::vector<std::string> include;  // globs: `*` any characters, `?` one; none = all
   std::vector<std::string> exclude;
-  std::vector<std::string> rename;    // "REGEX=TEXT", RE2, full match, \1 in TEXT; first match wins
+  std::vector<std::string> rename;  // "REGEX=TEXT", RE2, full match, \1 in TEXT; first match wins
 };
 
 struct KeyDecision {

@@ -54,7 +54,7 @@ struct DeletionUse {
 // What a collection did, or (dry run) would do.
 struct Collection {
   bool dry_run = false;
-  uint64_t models = 0;            // with a version, deleted or not, or a schema
+  uint64_t models = 0;  // with a version, deleted or not, or a schema
   uint64_t versions_live = 0;
   uint64_t versions_held = 0;     // deleted, and can be brought back
   uint64_t versions_deleted = 0;  // by retention rules

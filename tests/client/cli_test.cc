@@ -227,9 +227,9 @@ TEST(CommandLineTest, RulesThatLeaveNothingAreNotFound) {
 }
 
 TEST(CommandLineTest, EveryCommandHasHelp) {
-  for (const char* command : {"push", "pull", "convert", "inspect", "validate", "schema", "ls",
-                              "versions", "show", "alias", "rm", "undelete", "retention", "gc",
-                              "version"}) {
+  for (const char* command :
+       {"push", "pull", "convert", "inspect", "validate", "schema", "ls", "versions", "show",
+        "alias", "rm", "undelete", "retention", "gc", "version"}) {
     const Outcome flag = Ballast({command, "--help"});
     EXPECT_EQ(flag.code, kOk);
     EXPECT_THAT(flag.out, HasSubstr(command));

@@ -101,8 +101,7 @@ TEST_F(NamesTest, ADeletedVersionComesBack) {
   EXPECT_EQ(client_->UndeleteVersion("m", 2)->version, 2u);
   EXPECT_EQ(client_->GetVersion("m")->version, 2u);
   ASSERT_TRUE(client_->SetAlias("m:2", "prod").ok());
-  EXPECT_EQ(client_->DeleteAllVersions("m").status().code(),
-            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(client_->DeleteAllVersions("m").status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(client_->DeleteAllVersions("m", {.force = true})->deleted, 2u);
   EXPECT_TRUE(client_->AllModels("")->empty());
   EXPECT_EQ(client_->DeleteVersion("m", 0).status().code(), absl::StatusCode::kInvalidArgument);
@@ -112,12 +111,11 @@ TEST_F(NamesTest, MutationsThatAreCutAreMadeOnce) {
   Push("m", 1);
   Push("m", 2);
   int cuts = 0;
-  const std::unique_ptr<Client> client =
-      registry_.NewClient([&](const std::string& method) {
-        const bool mutation = method == "DeleteVersion" || method == "UndeleteVersion" ||
-                              method == "SetRetention";
-        return mutation && ++cuts % 4 == 2;  // each answer, once
-      });
+  const std::unique_ptr<Client> client = registry_.NewClient([&](const std::string& method) {
+    const bool mutation =
+        method == "DeleteVersion" || method == "UndeleteVersion" || method == "SetRetention";
+    return mutation && ++cuts % 4 == 2;  // each answer, once
+  });
   const auto deleted = client->DeleteAllVersions("m");
   ASSERT_TRUE(deleted.ok()) << deleted.status();
   EXPECT_EQ(deleted->deleted, 2u);

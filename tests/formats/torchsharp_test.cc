@@ -141,7 +141,8 @@ std::vector<Bad> BadFiles() {
       {"A62", golden.substr(0, 14), Reason::kTruncated, "byte 14"},
       {"A63", std::string(512, '\0'), Reason::kMalformed, "byte 1: input goes on"},
       {"A64", Hex("01 4b") + std::string(75, '\xA7'), Reason::kMalformed, "UTF-8"},
-      {"A50 forward", One("0b01 02 0102"), Reason::kMalformed, "byte 1 of the bool tensor is 2, want 0"},
+      {"A50 forward", One("0b01 02 0102"), Reason::kMalformed,
+       "byte 1 of the bool tensor is 2, want 0"},
   };
 }
 
