@@ -3,18 +3,20 @@
 
 BALLAST_BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
-  libabsl-dev libcli11-dev libdeflate-dev libgrpc++-dev libprotobuf-dev libre2-dev
-  librocksdb-dev libspdlog-dev libssl-dev nlohmann-json3-dev protobuf-compiler
-  protobuf-compiler-grpc zlib1g-dev
+  libabsl-dev libcivetweb-dev libcli11-dev libdeflate-dev libgrpc++-dev libprotobuf-dev
+  libre2-dev librocksdb-dev libspdlog-dev libssl-dev nlohmann-json3-dev prometheus-cpp-dev
+  protobuf-compiler protobuf-compiler-grpc zlib1g-dev
 )
 BALLAST_TEST_PACKAGES=(
-  libgtest-dev libgmock-dev libtorch-dev openssl
-  python3 python3-grpcio python3-numpy python3-protobuf python3-torch
+  binutils libgtest-dev libgmock-dev libtorch-dev openssl strace
+  python3 python3-grpcio python3-numpy python3-protobuf python3-torch python3-yaml
 )
 # For tests/fuzz/run.sh and fuzz.short.
 BALLAST_FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)
 # Not needed, but a second build is much shorter with it.
 BALLAST_EXTRA_PACKAGES=(ccache)
+# Not needed: to make Debian packages, with manual pages, and to check them.
+BALLAST_PACKAGING_PACKAGES=(dpkg-dev help2man lintian)
 
 # missing_packages NAME…: prints those that are not installed.
 missing_packages() {

@@ -23,9 +23,11 @@ absl::string_view ActionName(Action action) {
     case Action::kSetRetention:
       return "set the retention of";
     case Action::kCollectGarbage:
+      return "collect garbage";
+    case Action::kOperate:
       break;
   }
-  return "collect garbage";
+  return "operate";
 }
 
 }  // namespace ballast

@@ -21,6 +21,7 @@ enum class Action {
   kUndelete,
   kSetRetention,
   kCollectGarbage,
+  kOperate,
 };
 absl::string_view ActionName(Action action);  // "read", "push", …
 

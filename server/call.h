@@ -15,6 +15,8 @@ struct Call {
   std::string subject;    // model or reference
   uint64_t bytes_in = 0;  // payload
   uint64_t bytes_out = 0;
+  uint64_t blocks_stored = 0;  // of a push that became a version
+  uint64_t blocks_known = 0;
 };
 
 }  // namespace ballast

@@ -2,12 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <limits>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "server/version.h"
 #include "storage/base/status.h"
 
@@ -23,7 +22,42 @@ std::string IsWholeNumber(const std::string& text) {
   return absl::StrCat("\"", Printable(text), "\" is not a whole number from 0 to 2^64-1");
 }
 
-void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms, int64_t* gc_interval_ms) {
+template <typename T>
+struct Named {
+  const char* name;
+  T value;
+};
+constexpr Named<LogLevel> kLogLevels[] = {{"debug", LogLevel::kDebug},
+                                          {"info", LogLevel::kInfo},
+                                          {"warn", LogLevel::kWarn},
+                                          {"error", LogLevel::kError},
+                                          {"off", LogLevel::kOff}};
+constexpr Named<LogFormat> kLogFormats[] = {{"text", LogFormat::kText}, {"json", LogFormat::kJson}};
+
+template <typename T, size_t n>
+std::vector<std::string> NamesOf(const Named<T> (&table)[n]) {
+  std::vector<std::string> names;
+  for (const Named<T>& row : table) names.push_back(row.name);
+  return names;
+}
+// `name` is in the table.
+template <typename T, size_t n>
+T ValueOf(const Named<T> (&table)[n], const std::string& name) {
+  return std::find_if(std::begin(table), std::end(table),
+                      [&](const Named<T>& row) { return row.name == name; })
+      ->value;
+}
+
+// Settings that the parser fills in as text or in another unit.
+struct Texts {
+  int64_t grace_ms = 10'000;
+  int64_t gc_interval_ms = 0;
+  std::string log_level = "info";
+  std::string log_format = "text";
+};
+
+void AddFlags(CLI::App* app, Invocation* out, Texts* texts) {
+  Config* const config = &out->config;
   app->set_version_flag("--version", std::string("ballastd ") + kVersion);
   app->set_config("--config", "", "Read settings from this INI file");
   app->allow_config_extras(
@@ -38,11 +72,18 @@ void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms, int64_t* gc_inte
   app->add_option("--tls-client-ca", config->tls.client_ca,
                   "Require client certificates signed by these, PEM");
   app->add_flag("--insecure", config->insecure, "Allow listeners beyond loopback without TLS");
-  app->add_option("--log-level", config->log_level, "debug, info, warn, error or off")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
-  app->add_option("--grace-ms", *grace_ms, "Time for running calls when stopping")
+  app->add_option("--metrics-listen", config->metrics_listen,
+                  "HTTP for /metrics, /healthz and /readyz: HOST:PORT (default: none)");
+  app->add_option("--log-level", texts->log_level, "debug, info, warn, error or off")
+      ->check(CLI::IsMember(NamesOf(kLogLevels)));
+  app->add_option("--log-format", texts->log_format, "text or json")
+      ->check(CLI::IsMember(NamesOf(kLogFormats)));
+  app->add_flag("--check-config", out->check,
+                "Say what is wrong with the configuration and leave; nothing is changed")
+      ->configurable(false);
+  app->add_option("--grace-ms", texts->grace_ms, "Time for running calls when stopping")
       ->check(CLI::Range(0, 3'600'000));
-  app->add_option("--gc-interval-ms", *gc_interval_ms,
+  app->add_option("--gc-interval-ms", texts->gc_interval_ms,
                   "Time between collections of garbage; 0: only on request")
       ->check(CLI::Range(int64_t{0}, kGcIntervalMsMax));
   CLI::App* limits = app->add_subcommand("limits", "")->configurable()->group("");
@@ -52,37 +93,13 @@ void AddFlags(CLI::App* app, Config* config, int64_t* grace_ms, int64_t* gc_inte
   }
 }
 
-// gRPC would take a port modulo 2^16, and an IPv6 address without brackets as it likes.
-absl::Status CheckListen(absl::string_view address) {
-  const auto error = [&](absl::string_view want) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--listen is \"", Printable(address), "\", want ", want));
-  };
-  constexpr absl::string_view kForms = "HOST:PORT or unix:/path";
-  if (absl::StartsWith(address, "unix:")) {
-    return address.size() > 5 ? absl::OkStatus() : error(kForms);
-  }
-  const size_t colon = address.rfind(':');
-  if (colon == absl::string_view::npos || colon == 0) return error(kForms);
-  const absl::string_view host = address.substr(0, colon);
-  const absl::string_view port = address.substr(colon + 1);
-  if (host.find(':') != absl::string_view::npos && (host.front() != '[' || host.back() != ']')) {
-    return error("an IPv6 address in brackets: [ADDRESS]:PORT");
-  }
-  uint32_t number = 0;
-  const bool digits = std::all_of(port.begin(), port.end(), absl::ascii_isdigit);
-  if (digits && absl::SimpleAtoi(port, &number) && number <= 65535) return absl::OkStatus();
-  return error("a port from 0 to 65535");
-}
-
 }  // namespace
 
 absl::StatusOr<Invocation> ParseCommandLine(int argc, const char* const* argv) {
   Invocation out;
-  int64_t grace_ms = out.config.grace.count();
-  int64_t gc_interval_ms = out.config.gc_interval.count();
+  Texts texts;
   CLI::App app("Ballast: a registry for model weights", "ballastd");
-  AddFlags(&app, &out.config, &grace_ms, &gc_interval_ms);
+  AddFlags(&app, &out, &texts);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -95,44 +112,99 @@ absl::StatusOr<Invocation> ParseCommandLine(int argc, const char* const* argv) {
     return absl::InvalidArgumentError(error.what());
   }
   if (out.config.listen.empty()) out.config.listen.push_back("127.0.0.1:7420");
-  out.config.grace = std::chrono::milliseconds(grace_ms);
-  out.config.gc_interval = std::chrono::milliseconds(gc_interval_ms);
-  RETURN_IF_ERROR(CheckConfig(out.config));
+  out.config.grace = std::chrono::milliseconds(texts.grace_ms);
+  out.config.gc_interval = std::chrono::milliseconds(texts.gc_interval_ms);
+  out.config.log_level = ValueOf(kLogLevels, texts.log_level);
+  out.config.log_format = ValueOf(kLogFormats, texts.log_format);
+  const std::vector<std::string> problems = ConfigProblems(out.config);
+  if (!problems.empty() && !out.check) return absl::InvalidArgumentError(problems.front());
   return out;
 }
 
-bool IsLoopback(absl::string_view address) {
-  if (absl::StartsWith(address, "unix:")) return true;
-  const absl::string_view host = address.substr(0, address.rfind(':'));
-  if (host == "localhost" || host == "[::1]") return true;
-  const std::vector<absl::string_view> parts = absl::StrSplit(host, '.');
-  uint32_t byte = 0;
-  return parts.size() == 4 && parts[0] == "127" &&
-         std::all_of(parts.begin(), parts.end(), [&](absl::string_view part) {
-           return absl::SimpleAtoi(part, &byte) && byte <= 255;
-         });
+namespace {
+
+using Problems = std::vector<std::string>;
+
+void CheckTls(const TlsFiles& tls, Problems* problems) {
+  if (tls.certificate.empty() != tls.key.empty()) {
+    problems->push_back("--tls-cert and --tls-key go together");
+  } else if (!tls.client_ca.empty() && tls.certificate.empty()) {
+    problems->push_back("--tls-client-ca needs --tls-cert and --tls-key");
+  }
 }
 
-absl::Status CheckConfig(const Config& config) {
-  if (config.tls.certificate.empty() != config.tls.key.empty()) {
-    return absl::InvalidArgumentError("--tls-cert and --tls-key go together");
+// "" for none.
+std::string BrokenListenRule(const std::string& address) {
+  if (absl::StartsWith(address, "unix:") && address != "unix:") return "";
+  const absl::string_view rule = address == "unix:" ? kHostPortRule : BrokenAddressRule(address);
+  return absl::StrCat(rule, rule == kHostPortRule ? " or unix:/path" : "");
+}
+
+void CheckListen(const Config& config, const std::string& address, Problems* problems) {
+  const std::string rule = BrokenListenRule(address);
+  if (!rule.empty()) {
+    problems->push_back(absl::StrCat("--listen is \"", Printable(address), "\", want ", rule));
+  } else if (!IsLoopback(address) && config.tls.certificate.empty() && !config.insecure) {
+    problems->push_back(absl::StrCat(
+        "--listen ", address,
+        " is reachable from other machines, want --tls-cert and --tls-key, or --insecure"));
   }
-  if (!config.tls.client_ca.empty() && config.tls.certificate.empty()) {
-    return absl::InvalidArgumentError("--tls-client-ca needs --tls-cert and --tls-key");
+}
+
+void CheckMetricsListen(const Config& config, Problems* problems) {
+  const std::string& address = config.metrics_listen;
+  if (address.empty()) return;
+  if (!ParseHostPort(address).ok()) {
+    problems->push_back(
+        absl::StrCat("--metrics-listen is \"", Printable(address), "\", want HOST:PORT"));
+  } else if (!IsLoopback(address) && !config.insecure) {
+    problems->push_back(absl::StrCat(
+        "--metrics-listen ", address,
+        " is reachable from other machines and has no TLS, want a loopback address or --insecure"));
   }
-  if (config.limits.streams_max == 0) {
-    return absl::InvalidArgumentError("limits.streams_max is 0, want at least 1");
-  }
-  for (const std::string& address : config.listen) {
-    RETURN_IF_ERROR(CheckListen(address));
-    if (!IsLoopback(address) && config.tls.certificate.empty() && !config.insecure) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--listen ", Printable(address),
-                       " is reachable from other machines, want --tls-cert and --tls-key, or "
-                       "--insecure"));
+}
+
+// Limits that would leave nothing to do, or that the machinery cannot count to.
+struct LimitRange {
+  absl::string_view name;
+  uint64_t least;
+  uint64_t most;
+};
+constexpr uint64_t kAny = std::numeric_limits<uint64_t>::max();
+constexpr uint64_t kYearMs = uint64_t{365} * 24 * 3600 * 1000;
+constexpr LimitRange kRanges[] = {
+    {"entries_max", 1, kAny},
+    {"streams_max", 1, 10'000},  // threads
+    {"stream_idle_ms", 0, kYearMs},
+    {"manifest_wait_ms", 0, kYearMs},
+    {"connection_streams_max", 1, std::numeric_limits<int32_t>::max()},
+    {"unary_bytes_max", 1, kAny},
+    {"page_entries_max", 1, kAny},
+    {"block_file_bytes", kBlockBytes, kAny},
+    {"tally_age_ms_max", 0, kYearMs},
+};
+
+void CheckLimits(const Limits& limits, Problems* problems) {
+  for (const LimitField& limit : AllLimits()) {
+    const uint64_t value = limits.*limit.field;
+    for (const LimitRange& range : kRanges) {
+      if (range.name != limit.name || (value >= range.least && value <= range.most)) continue;
+      const bool low = value < range.least;
+      problems->push_back(absl::StrCat("limits.", limit.name, " is ", value, ", want at ",
+                                       low ? "least " : "most ", low ? range.least : range.most));
     }
   }
-  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<std::string> ConfigProblems(const Config& config) {
+  Problems problems;
+  CheckTls(config.tls, &problems);
+  for (const std::string& address : config.listen) CheckListen(config, address, &problems);
+  CheckMetricsListen(config, &problems);
+  CheckLimits(config.limits, &problems);
+  return problems;
 }
 
 }  // namespace ballast

@@ -16,7 +16,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/grpc_frontend.h"
+#include "server/listen_address.h"
+#include "server/log.h"
+#include "server/tls_files.h"
 #include "storage/base/limits.h"
 
 namespace ballast {
@@ -25,28 +27,30 @@ struct Config {
   std::string data_dir;
   std::vector<std::string> listen;
   TlsFiles tls;
-  bool insecure = false;  // a listener beyond loopback may go without TLS
-  std::string log_level = "info";
+  bool insecure = false;       // a listener beyond loopback may go without TLS
+  std::string metrics_listen;  // HTTP for metrics and probes; "": none
+  LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kText;
   std::chrono::milliseconds grace{10'000};   // for running calls, at the end
   std::chrono::milliseconds gc_interval{0};  // between collections of garbage; 0: on request
   Limits limits;
 };
 
-// What the command line says: settings, or a text to print and leave with 0.
+// What the command line says: settings, to serve with or to check, or a text to print
+// and leave with 0.
 struct Invocation {
   Config config;
-  std::string print;  // help or version text; "" to serve
+  bool check = false;  // --check-config: the rules of ConfigProblems may be broken
+  std::string print;   // help or version text; "" to serve
 };
 
 // Errors: InvalidArgument  a usage error; the message is for people.
 absl::StatusOr<Invocation> ParseCommandLine(int argc, const char* const* argv);
 
-// "127.0.0.1:7420", "localhost:0", "[::1]:7420", "unix:/path" stay on this machine.
-bool IsLoopback(absl::string_view address);
-
-// The rules that no flag alone can break: TLS files come in pairs, listeners beyond
-// loopback have TLS or --insecure, calls have threads.
-absl::Status CheckConfig(const Config& config);
+// The rules that no flag alone can break, a line for each that is broken: TLS files
+// come in pairs, addresses can be parsed, listeners beyond loopback have TLS or
+// --insecure, limits leave something to do.
+std::vector<std::string> ConfigProblems(const Config& config);
 
 }  // namespace ballast
 

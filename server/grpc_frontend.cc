@@ -7,27 +7,20 @@
 #include <algorithm>
 #include <utility>
 
+#include "ballast/v1/operations.grpc.pb.h"
 #include "ballast/v1/registry.grpc.pb.h"
 #include "proto/grpc_bridge.h"
 #include "proto/wire.h"
 #include "server/grpc_call.h"
-#include "server/worker_pool.h"
-#include "storage/base/file.h"
 #include "storage/base/status.h"
 
 namespace ballast {
 namespace {
 
-// Control calls touch small records only; a few threads keep them quick while data
-// streams run on theirs.
-constexpr size_t kControlThreads = 8;
-constexpr size_t kControlQueue = 4096;
 // A peer that is gone without a word is noticed after twice this time.
 constexpr int kKeepaliveMs = 60'000;
-// Certificates and keys are small; this bounds a wrong file name.
-constexpr uint64_t kPemBytesMax = 1u << 20;
 
-// GetCapabilities alone is served by name, for reflection's list of services; the
+// One method of each service is served by name, for reflection's list of services; the
 // others are marked generic and so come to Frontend::CreateReactor.
 using Stub = v1::Registry;
 using Generic0 = Stub::WithCallbackMethod_GetCapabilities<Stub::Service>;
@@ -52,15 +45,16 @@ using Generic18 = Stub::WithGenericMethod_UndeleteVersion<Generic17>;
 using Generic19 = Stub::WithGenericMethod_GetVersionUse<Generic18>;
 using Generic20 = Stub::WithGenericMethod_SetRetention<Generic19>;
 using Generic21 = Stub::WithGenericMethod_GetRetention<Generic20>;
-class NamedService : public Generic21 {
- public:
-  explicit NamedService(const MethodTable* methods) : methods_(methods) {}
-  grpc::ServerUnaryReactor* GetCapabilities(grpc::CallbackServerContext* context,
-                                            const v1::GetCapabilitiesRequest* request,
-                                            v1::GetCapabilitiesResponse* response) override;
 
- private:
-  const MethodTable* methods_;  // Must outlive this.
+using OperationsStub = v1::Operations;
+using GenericOperations0 = OperationsStub::WithCallbackMethod_GetStats<OperationsStub::Service>;
+using GenericOperations1 = OperationsStub::WithGenericMethod_CollectGarbage<GenericOperations0>;
+
+// What a method needs that is registered by name.
+struct CallContext {
+  const MethodTable* methods;                  // Must outlive this.
+  CallThreads* threads;                        // Must outlive this.
+  const std::vector<CallObserver*> observers;  // Must outlive this.
 };
 
 // A unary call's two messages as a stream.
@@ -81,27 +75,60 @@ class OneMessage : public FrameStream {
   Frame response_;
 };
 
-grpc::ServerUnaryReactor* NamedService::GetCapabilities(grpc::CallbackServerContext* context,
-                                                        const v1::GetCapabilitiesRequest* request,
-                                                        v1::GetCapabilitiesResponse* response) {
+// Serves a call that came by name as the others are: on a control thread, observed.
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* ServeNamed(const CallContext& with, const char* method,
+                                     grpc::CallbackServerContext* context, const Request* request,
+                                     Response* response) {
+  const auto begun = std::chrono::steady_clock::now();
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  OneMessage stream(EncodeMessage(*request));
-  Call call;
-  absl::Status status = methods_->at("GetCapabilities").handler(&call, &stream);
-  if (status.ok()) status = DecodeMessage(stream.response(), response);
-  reactor->Finish(ToGrpcStatus(status));
+  const auto call = std::make_shared<Call>(CallOf(*context, method));
+  const auto end = [=, &with](const absl::Status& status) {
+    const auto took = std::chrono::steady_clock::now() - begun;
+    for (CallObserver* observer : with.observers) observer->Ended(*call, status, took);
+    reactor->Finish(ToGrpcStatus(status));
+  };
+  for (CallObserver* observer : with.observers) observer->Begun(*call);
+  const bool taken = with.threads->control.Submit([=, &with] {
+    OneMessage stream(EncodeMessage(*request));
+    absl::Status status = with.methods->at(method).handler(call.get(), &stream);
+    if (status.ok()) status = DecodeMessage(stream.response(), response);
+    for (CallObserver* observer : with.observers) {
+      observer->Moved(*call, request->ByteSizeLong(), response->ByteSizeLong());
+    }
+    end(status);
+  });
+  if (!taken) end(TooManyCalls());
   return reactor;
 }
 
-absl::StatusOr<std::string> ReadPem(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file, OpenFile(path), "TLS");
-  if (file->size_bytes() > kPemBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("TLS: ", path, " is too large for a PEM file"));
+class NamedRegistry : public Generic21 {
+ public:
+  // `with` must outlive this.
+  explicit NamedRegistry(const CallContext* with) : with_(with) {}
+  grpc::ServerUnaryReactor* GetCapabilities(grpc::CallbackServerContext* context,
+                                            const v1::GetCapabilitiesRequest* request,
+                                            v1::GetCapabilitiesResponse* response) override {
+    return ServeNamed(*with_, "GetCapabilities", context, request, response);
   }
-  std::string pem(file->size_bytes(), '\0');
-  RETURN_IF_ERROR(file->ReadAt(0, absl::MakeSpan(pem)), "TLS");
-  return pem;
-}
+
+ private:
+  const CallContext* with_;
+};
+
+class NamedOperations : public GenericOperations1 {
+ public:
+  // `with` must outlive this.
+  explicit NamedOperations(const CallContext* with) : with_(with) {}
+  grpc::ServerUnaryReactor* GetStats(grpc::CallbackServerContext* context,
+                                     const v1::GetStatsRequest* request,
+                                     v1::GetStatsResponse* response) override {
+    return ServeNamed(*with_, "GetStats", context, request, response);
+  }
+
+ private:
+  const CallContext* with_;
+};
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const TlsFiles& tls) {
   if (tls.certificate.empty()) return grpc::InsecureServerCredentials();
@@ -125,13 +152,12 @@ std::string WithPort(const std::string& address, int port) {
 
 class Frontend : public GrpcFrontend, private grpc::CallbackGenericService {
  public:
-  Frontend(const Options& options, const MethodTable* methods, CallObserver observer)
-      : methods_(methods),
-        observer_(std::move(observer)),
+  Frontend(const Options& options, const MethodTable* methods, CallThreads* threads,
+           std::vector<CallObserver*> observers)
+      : with_{methods, threads, std::move(observers)},
         limits_(options.limits),
-        control_(kControlThreads, kControlQueue),
-        data_(options.limits.streams_max, options.limits.stream_queue_max),
-        named_(methods) {}
+        registry_(&with_),
+        operations_(&with_) {}
   ~Frontend() override { Stop(std::chrono::milliseconds(0)); }
 
   absl::Status Listen(const Options& options);
@@ -147,19 +173,19 @@ class Frontend : public GrpcFrontend, private grpc::CallbackGenericService {
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
     const std::string& path = context->method();
-    const auto it = methods_->find(path.substr(path.rfind('/') + 1));
-    const bool known = it != methods_->end() && path == wire::MethodPath(it->first);
+    const auto it = with_.methods->find(path.substr(path.rfind('/') + 1));
+    const bool known = it != with_.methods->end() && path == wire::MethodPath(it->first);
     const Method* method = known ? &it->second : nullptr;
-    return new GrpcCall(context, method, known && method->moves_data ? &data_ : &control_,
-                        &observer_, limits_);
+    return new GrpcCall(
+        context, method,
+        known && method->moves_data ? &with_.threads->data : &with_.threads->control,
+        with_.observers, limits_);
   }
 
-  const MethodTable* methods_;  // Must outlive this.
-  const CallObserver observer_;
+  const CallContext with_;
   const Limits limits_;
-  WorkerPool control_;
-  WorkerPool data_;
-  NamedService named_;
+  NamedRegistry registry_;
+  NamedOperations operations_;
   std::vector<std::string> addresses_;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -184,7 +210,8 @@ absl::Status Frontend::Listen(const Options& options) {
                              static_cast<int>(options.limits.connection_streams_max));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
-  builder.RegisterService(&named_);
+  builder.RegisterService(&registry_);
+  builder.RegisterService(&operations_);
   builder.RegisterCallbackGenericService(this);
   std::vector<int> ports(options.listen.size());
   for (size_t i = 0; i < ports.size(); ++i) {
@@ -204,11 +231,11 @@ absl::Status Frontend::Listen(const Options& options) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GrpcFrontend>> GrpcFrontend::Start(const Options& options,
-                                                                  const MethodTable* methods,
-                                                                  CallObserver observer) {
+absl::StatusOr<std::unique_ptr<GrpcFrontend>> GrpcFrontend::Start(
+    const Options& options, const MethodTable* methods, CallThreads* threads,
+    std::vector<CallObserver*> observers) {
   KeepGrpcInitialised();
-  auto frontend = std::make_unique<Frontend>(options, methods, std::move(observer));
+  auto frontend = std::make_unique<Frontend>(options, methods, threads, std::move(observers));
   RETURN_IF_ERROR(frontend->Listen(options));
   return frontend;
 }

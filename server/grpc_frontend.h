@@ -3,34 +3,25 @@
 // waits for a disk.
 //
 // Every method runs through gRPC's generic callback service (messages stay bytes,
-// payload is not copied); GetCapabilities is registered by name, so that reflection
-// lists the service.
+// payload is not copied); one method of each service is registered by name, so that
+// reflection lists the services.
 #ifndef BALLAST_SERVER_GRPC_FRONTEND_H_
 #define BALLAST_SERVER_GRPC_FRONTEND_H_
 
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/call.h"
+#include "server/call_observer.h"
+#include "server/call_threads.h"
 #include "server/handlers/handlers.h"
+#include "server/tls_files.h"
 #include "storage/base/limits.h"
 
 namespace ballast {
-
-struct TlsFiles {
-  std::string certificate;  // PEM file; "": plain
-  std::string key;          // PEM file
-  std::string client_ca;    // PEM file; "": clients need no certificate
-};
-
-// Told of every call that ended: for the log.
-using CallObserver =
-    std::function<void(const Call&, const absl::Status&, std::chrono::nanoseconds)>;
 
 // Thread-safe.
 class GrpcFrontend {
@@ -40,12 +31,13 @@ class GrpcFrontend {
     TlsFiles tls;
     Limits limits;
   };
-  // Starts serving. `methods` must outlive the result.
+  // Starts serving. Methods, threads and observers must outlive the result.
   // Errors: InvalidArgument  TLS files that are none. Unavailable  an address that
   //         cannot be bound; names it.
   static absl::StatusOr<std::unique_ptr<GrpcFrontend>> Start(const Options& options,
                                                              const MethodTable* methods,
-                                                             CallObserver observer);
+                                                             CallThreads* threads,
+                                                             std::vector<CallObserver*> observers);
   virtual ~GrpcFrontend() = default;
 
   // As given, with real port numbers.

@@ -4,21 +4,27 @@
 
 #include <malloc.h>
 #include <signal.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "server/authorizer.h"
+#include "server/call_log.h"
 #include "server/collection_timer.h"
 #include "server/config.h"
 #include "server/grpc_frontend.h"
+#include "server/grpc_log.h"
 #include "server/handlers/handlers.h"
+#include "server/http_endpoint.h"
+#include "server/metrics.h"
+#include "server/process_stats.h"
+#include "server/readiness.h"
+#include "server/service_manager.h"
 #include "server/services.h"
+#include "server/setup_check.h"
+#include "server/use_cases/statistics.h"
 #include "server/version.h"
 #include "storage/base/status.h"
 #include "storage/store/catalog.h"
@@ -31,6 +37,8 @@ namespace {
 // Exit codes: as the command line's.
 constexpr int kFailure = 1;
 constexpr int kUsage = 2;
+// Of an error in the log.
+constexpr size_t kMessageBytesMax = 1000;
 
 // Buffers of a megabyte are reused instead of being returned to the system and
 // faulted in anew: 3 to 6 times the throughput of reading blocks.
@@ -57,48 +65,57 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
-void SetUpLog(const std::string& level) {
-  auto log = std::make_shared<spdlog::logger>("ballastd",
-                                              std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  log->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
-  log->set_level(spdlog::level::from_str(level));
-  spdlog::set_default_logger(std::move(log));
+std::vector<LimitUse> LimitsInUse(const CallThreads& threads) {
+  const PoolLoad data = threads.data.load();
+  const ProcessStats process = ReadProcessStats();
+  return {{"streams_max", data.busy, data.threads_max},
+          {"stream_queue_max", data.queued, data.queue_max},
+          {"open_files", process.open_fds, process.max_fds}};
 }
 
-// A value of the log line: printable, in quotes.
-std::string Quoted(absl::string_view text) {
-  return absl::StrCat("\"", absl::StrReplaceAll(Printable(text), {{"\"", "\\\""}}), "\"");
+// Metrics and probes over HTTP; null if they are not wanted.
+absl::StatusOr<std::unique_ptr<HttpEndpoint>> StartHttp(const Config& config,
+                                                        const Metrics& metrics,
+                                                        const Readiness& readiness) {
+  if (config.metrics_listen.empty()) return nullptr;
+  return HttpEndpoint::Start(config.metrics_listen,
+                             {{"/metrics",
+                               [&] {
+                                 return HttpPage{200, kMetricsContentType, metrics.Text()};
+                               }},
+                              {"/healthz", [] { return HttpPage{.body = "alive\n"}; }},
+                              {"/readyz", [&] {
+                                 const absl::Status ready = readiness.Check();
+                                 if (ready.ok()) return HttpPage{.body = "ready\n"};
+                                 return HttpPage{.status = 503,
+                                                 .body = absl::StrCat(ready.message(), "\n")};
+                               }}});
 }
 
-// One line per call. What is no fault of the caller's is an error.
-void LogCall(const Call& call, const absl::Status& status, std::chrono::nanoseconds took) {
-  std::string line =
-      absl::StrCat("call method=", Printable(call.method), " principal=", Quoted(call.principal),
-                   " peer=", call.peer, " subject=", Quoted(call.subject),
-                   " code=", absl::StatusCodeToString(status.code()), " in=", call.bytes_in,
-                   " out=", call.bytes_out,
-                   " ms=", std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
-  const Reason reason = GetReason(status);
-  if (reason != Reason::kNone) absl::StrAppend(&line, " reason=", ReasonName(reason));
-  if (!status.ok()) absl::StrAppend(&line, " message=", Quoted(status.message().substr(0, 1000)));
-  const bool ours = absl::IsInternal(status) || absl::IsDataLoss(status);
-  spdlog::log(ours ? spdlog::level::err : spdlog::level::info, "{}", line);
+// A manager that cannot be told is no reason not to serve.
+void TellServiceManager(absl::string_view state, Log* log) {
+  const absl::Status told = NotifyServiceManager(state);
+  if (told.ok()) return;
+  log->Write(LogLevel::kWarn, "service_manager", {{"message", std::string(told.message())}});
 }
 
-void LogCollection(const absl::StatusOr<Collection>& collection) {
+void LogCollection(const absl::StatusOr<Collection>& collection, Log* log) {
   if (!collection.ok()) {
-    spdlog::warn("gc code={} message={}", absl::StatusCodeToString(collection.status().code()),
-                 Quoted(collection.status().message().substr(0, 1000)));
+    const absl::Status& status = collection.status();
+    log->Write(LogLevel::kWarn, "gc",
+               {{"code", LogWord{absl::StatusCodeToString(status.code())}},
+                {"message", std::string(status.message().substr(0, kMessageBytesMax))}});
     return;
   }
-  spdlog::info(
-      "gc freed_blocks={} freed_bytes={} deleted_versions={} removed_versions={} "
-      "fenced_pushes={}",
-      collection->blocks_freed, collection->bytes_freed, collection->versions_deleted,
-      collection->versions_removed, collection->pushes_fenced);
+  log->Write(LogLevel::kInfo, "gc",
+             {{"freed_blocks", collection->blocks_freed},
+              {"freed_bytes", collection->bytes_freed},
+              {"deleted_versions", collection->versions_deleted},
+              {"removed_versions", collection->versions_removed},
+              {"fenced_pushes", collection->pushes_fenced}});
 }
 
-absl::Status Serve(const Config& config, const sigset_t& stop_signals) {
+absl::Status Serve(const Config& config, Log* log, const sigset_t& stop_signals) {
   ASSIGN_OR_RETURN(const std::unique_ptr<RocksEngine> engine,
                    RocksEngine::Open({config.data_dir, config.limits}), "opening the data folder");
   ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
@@ -108,25 +125,53 @@ absl::Status Serve(const Config& config, const sigset_t& stop_signals) {
   MemoryBudget manifest_memory(config.limits.manifest_memory_bytes,
                                std::chrono::milliseconds(config.limits.manifest_wait_ms),
                                "manifest_memory_bytes");
-  const Services services{catalog.get(), engine->blobs(),          &authorizer,
-                          config.limits, config.data_dir + "/tmp", &manifest_memory,
-                          &collector};
+  CallThreads threads(config.limits);
+  Statistics statistics(
+      {catalog.get(), engine->monitor(), config.limits, [&] { return LimitsInUse(threads); }});
+  const Services services{
+      catalog.get(),    engine->blobs(), &authorizer, config.limits, config.data_dir + "/tmp",
+      &manifest_memory, &collector,      &statistics};
   const MethodTable methods = MakeMethodTable(services);
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<GrpcFrontend> frontend,
-      GrpcFrontend::Start({config.listen, config.tls, config.limits}, &methods, LogCall));
-  const CollectionTimer collections(&collector, config.gc_interval, LogCollection);
+  Readiness readiness(engine->monitor(), config.limits.ready_free_bytes_min);
+  const std::unique_ptr<Metrics> metrics =
+      Metrics::Create({&methods, engine->monitor(), &threads, &readiness, kVersion});
+  CallLog call_log(log);
+  ASSIGN_OR_RETURN(const std::unique_ptr<GrpcFrontend> frontend,
+                   GrpcFrontend::Start({config.listen, config.tls, config.limits}, &methods,
+                                       &threads, {&call_log, metrics.get()}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<HttpEndpoint> http,
+                   StartHttp(config, *metrics, readiness));
+  const CollectionTimer collections(
+      &collector, config.gc_interval,
+      [log](const absl::StatusOr<Collection>& collection) { LogCollection(collection, log); });
   for (const std::string& address : frontend->addresses()) {
     std::cout << "listening on " << address << std::endl;
   }
-  spdlog::info("started version={} data_dir=\"{}\"", kVersion, config.data_dir);
+  if (http != nullptr) std::cout << "metrics on " << http->address() << std::endl;
+  log->Write(LogLevel::kInfo, "started",
+             {{"version", LogWord{kVersion}}, {"data_dir", config.data_dir}});
+  TellServiceManager("READY=1", log);
   int signal_number = 0;
   sigwait(&stop_signals, &signal_number);
-  spdlog::info("stopping signal={} grace_ms={}", signal_number, config.grace.count());
+  log->Write(LogLevel::kInfo, "stopping",
+             {{"signal", static_cast<uint64_t>(signal_number)},
+              {"grace_ms", static_cast<uint64_t>(config.grace.count())}});
+  TellServiceManager("STOPPING=1", log);
+  readiness.SetStopping();
   manifest_memory.Close();
   frontend->Stop(config.grace);
-  spdlog::info("stopped");
+  log->Write(LogLevel::kInfo, "stopped", {});
   return absl::OkStatus();
+}
+
+int CheckSetup(const Config& config) {
+  std::vector<std::string> problems = SetupProblems(config);
+  const absl::Status folder = RocksEngine::Check(config.data_dir);
+  if (!folder.ok()) problems.push_back(absl::StrCat("--data-dir: ", folder.message()));
+  for (const std::string& problem : problems) std::cerr << "ballastd: " << problem << "\n";
+  if (!problems.empty()) return kUsage;
+  std::cout << "config ok\n";
+  return 0;
 }
 
 int Main(int argc, char** argv) {
@@ -143,10 +188,18 @@ int Main(int argc, char** argv) {
     std::cout << invocation->print;
     return 0;
   }
-  SetUpLog(invocation->config.log_level);
-  const absl::Status served = Serve(invocation->config, stop_signals);
+  const Config& config = invocation->config;
+  if (invocation->check) return CheckSetup(config);
+  // Never freed: threads of gRPC may write to it until the process is gone.
+  Log* const log = Log::Open({config.log_level, config.log_format, &std::cerr}).release();
+  SendGrpcLogTo(log);
+  const absl::Status served = Serve(config, log, stop_signals);
   if (served.ok()) return 0;
-  std::cerr << "ballastd: " << served.message() << "\n";
+  if (config.log_format == LogFormat::kJson) {
+    log->Write(LogLevel::kError, "failed", {{"message", std::string(served.message())}});
+  } else {
+    std::cerr << "ballastd: " << served.message() << "\n";
+  }
   return kFailure;
 }
 

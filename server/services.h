@@ -7,6 +7,7 @@
 
 #include "server/authorizer.h"
 #include "server/use_cases/memory_budget.h"
+#include "server/use_cases/statistics.h"
 #include "storage/base/limits.h"
 #include "storage/store/blob_store.h"
 #include "storage/store/catalog.h"
@@ -22,6 +23,7 @@ struct Services {
   std::string spool_dir;                    // for raw streams that need random access
   MemoryBudget* manifest_memory = nullptr;  // of manifests. Must outlive this.
   Collector* collector = nullptr;           // Must outlive this.
+  Statistics* statistics = nullptr;         // Must outlive this.
 };
 
 }  // namespace ballast

@@ -25,6 +25,12 @@ bool WorkerPool::Submit(std::function<void()> work) {
   return true;
 }
 
+PoolLoad WorkerPool::load() const {
+  const std::lock_guard lock(mutex_);
+  // A call that a thread is just being woken for counts as queued.
+  return {threads_.size() - idle_, queue_.size(), threads_max_, queue_max_};
+}
+
 void WorkerPool::Run() {
   std::unique_lock lock(mutex_);
   while (true) {

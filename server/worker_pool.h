@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -12,6 +13,13 @@
 #include <vector>
 
 namespace ballast {
+
+struct PoolLoad {
+  uint64_t busy = 0;    // threads that work
+  uint64_t queued = 0;  // calls that wait for one
+  uint64_t threads_max = 0;
+  uint64_t queue_max = 0;
+};
 
 // Thread-safe.
 class WorkerPool {
@@ -23,13 +31,14 @@ class WorkerPool {
 
   // Runs `work` on a thread soon; false if the queue is full.
   bool Submit(std::function<void()> work);
+  PoolLoad load() const;
 
  private:
   void Run();
 
   const size_t threads_max_;
   const size_t queue_max_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> queue_;
   std::vector<std::thread> threads_;

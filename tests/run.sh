@@ -39,7 +39,7 @@ while [ $# -gt 0 ]; do
 done
 
 ensure_packages "${BALLAST_BUILD_PACKAGES[@]}" "${BALLAST_TEST_PACKAGES[@]}"
-ensure_extra_packages "${BALLAST_EXTRA_PACKAGES[@]}"
+ensure_extra_packages "${BALLAST_EXTRA_PACKAGES[@]}" "${BALLAST_PACKAGING_PACKAGES[@]}"
 
 # Sanitizer options; what is suppressed is named in the files, with reasons.
 options=$PWD/deploy/sanitizers

@@ -36,7 +36,7 @@ std::string ChosenName(const CLI::App& app) {
 void Add(CLI::App* app, Session* session, Command* chosen) {
   for (const auto add :
        {AddPush, AddPull, AddConvert, AddInspect, AddValidate, AddSchema, AddLs, AddVersions,
-        AddShow, AddAlias, AddRm, AddUndelete, AddRetention, AddGc, AddVersion}) {
+        AddShow, AddAlias, AddRm, AddUndelete, AddRetention, AddGc, AddStats, AddVersion}) {
     add(app, session, chosen);
   }
 }

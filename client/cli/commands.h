@@ -29,6 +29,7 @@ void AddRm(CLI::App* app, Session* session, Command* chosen);
 void AddUndelete(CLI::App* app, Session* session, Command* chosen);
 void AddRetention(CLI::App* app, Session* session, Command* chosen);
 void AddGc(CLI::App* app, Session* session, Command* chosen);
+void AddStats(CLI::App* app, Session* session, Command* chosen);
 void AddVersion(CLI::App* app, Session* session, Command* chosen);
 
 }  // namespace ballast::cli

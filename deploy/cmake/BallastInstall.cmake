@@ -24,25 +24,26 @@ set_target_properties(ballast_client_shared PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 
 install(TARGETS ballast_client_shared EXPORT BallastTargets
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS ballast ballastd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/client/include/ballast/
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT dev)
+install(TARGETS ballast RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT client)
+install(TARGETS ballastd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT server)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/client/include/ballast/ COMPONENT dev
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ballast FILES_MATCHING PATTERN "*.h")
 foreach(room base model schema)
-  install(DIRECTORY ${CMAKE_SOURCE_DIR}/storage/${room}
+  install(DIRECTORY ${CMAKE_SOURCE_DIR}/storage/${room} COMPONENT dev
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ballast/storage FILES_MATCHING PATTERN "*.h")
 endforeach()
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/proto/ballast DESTINATION ${CMAKE_INSTALL_DATADIR}/ballast/proto
-  FILES_MATCHING PATTERN "*.proto")
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/proto/ballast COMPONENT dev
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/ballast/proto FILES_MATCHING PATTERN "*.proto")
 
 set(BALLAST_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/Ballast)
-install(EXPORT BallastTargets NAMESPACE Ballast:: DESTINATION ${BALLAST_CMAKE_DIR})
+install(EXPORT BallastTargets NAMESPACE Ballast:: DESTINATION ${BALLAST_CMAKE_DIR} COMPONENT dev)
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/BallastConfig.cmake.in
   ${CMAKE_BINARY_DIR}/BallastConfig.cmake INSTALL_DESTINATION ${BALLAST_CMAKE_DIR})
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/BallastConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/BallastConfig.cmake ${CMAKE_BINARY_DIR}/BallastConfigVersion.cmake
-  DESTINATION ${BALLAST_CMAKE_DIR})
+  DESTINATION ${BALLAST_CMAKE_DIR} COMPONENT dev)
 
 # pkg-config finds the prefix from where the file lies, so an installed copy can be moved.
 file(RELATIVE_PATH BALLAST_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
@@ -51,4 +52,4 @@ list(JOIN absl_packages " " BALLAST_PC_REQUIRES)
 configure_file(${CMAKE_CURRENT_LIST_DIR}/ballast-client.pc.in ${CMAKE_BINARY_DIR}/ballast-client.pc
   @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/ballast-client.pc
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)

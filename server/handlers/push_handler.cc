@@ -48,6 +48,8 @@ class PushCall {
     if (GetReason(taken) == Reason::kSchemaMismatch) RETURN_IF_ERROR(Refused());
     RETURN_IF_ERROR(taken);
     ASSIGN_OR_RETURN(const VersionInfo version, push_->Commit());
+    call_->blocks_stored = push_->blocks_stored();
+    call_->blocks_known = push_->blocks_known();
     return Committed(version, false);
   }
 

@@ -112,6 +112,7 @@ absl::Status Push::AskStore() {
                             wanted_[number].size_bytes, " bytes, want ", info->size_bytes);
     }
     wanted_[number].crc32 = info->crc32;
+    ++blocks_known_;
   }
   return absl::OkStatus();
 }
@@ -177,6 +178,8 @@ absl::StatusOr<VersionInfo> Push::Commit() {
     return TruncatedError("push: ", arrived_, " of ", needed_.size(), " needed blocks came");
   }
   RETURN_IF_ERROR(lane_->Drain());
+  blocks_stored_ = lane_->blocks_stored();
+  blocks_known_ += lane_->blocks_known();
   if (!numbers_.empty()) {
     for (ManifestEntry& entry : manifest_.entries) {
       for (BlockRef& block : entry.blocks) block.crc32 = wanted_[numbers_.at(block.digest)].crc32;

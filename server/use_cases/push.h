@@ -83,6 +83,9 @@ class Push {
   const Report& report() const { return gate_->report(); }
   const std::vector<std::string>& warnings() const { return warnings_; }
   uint64_t received_bytes() const { return received_bytes_; }
+  // Blocks of a push that was committed: those that the store took, and those that it had.
+  uint64_t blocks_stored() const { return blocks_stored_; }
+  uint64_t blocks_known() const { return blocks_known_; }
   uint64_t durable_bytes() const { return push_ == nullptr ? 0 : push_->durable_bytes(); }
 
  private:
@@ -128,6 +131,8 @@ class Push {
   Manifest manifest_;
   std::vector<std::string> warnings_;
   uint64_t received_bytes_ = 0;
+  uint64_t blocks_stored_ = 0;
+  uint64_t blocks_known_ = 0;
 
   // The manifest way.
   absl::flat_hash_map<Digest, uint64_t> numbers_;

@@ -51,7 +51,8 @@ absl::Status StoreLane::Drain() {
 
 absl::Status StoreLane::AddAll(const Batch& batch) {
   for (const Block& block : batch) {
-    RETURN_IF_ERROR(push_->Add(block.digest, block.crc32, block.bytes).status());
+    ASSIGN_OR_RETURN(const bool stored, push_->Add(block.digest, block.crc32, block.bytes));
+    ++(stored ? blocks_stored_ : blocks_known_);
   }
   return absl::OkStatus();
 }

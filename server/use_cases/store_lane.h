@@ -31,6 +31,10 @@ class StoreLane {
   absl::Status Add(const Digest& digest, uint32_t crc32, std::string bytes);
   // Returns when all blocks have been added. Errors: as CatalogPush::Add.
   absl::Status Drain();
+  // Of the blocks that were added: those that the store took, and those that it had. To be
+  // asked after Drain.
+  uint64_t blocks_stored() const { return blocks_stored_; }
+  uint64_t blocks_known() const { return blocks_known_; }
 
  private:
   struct Block {
@@ -45,6 +49,8 @@ class StoreLane {
   void Run();
 
   CatalogPush* const push_;
+  uint64_t blocks_stored_ = 0;  // these two are AddAll's alone
+  uint64_t blocks_known_ = 0;
   Batch gathering_;
   uint64_t gathering_bytes_ = 0;
 

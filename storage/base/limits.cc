@@ -48,6 +48,8 @@ absl::Span<const LimitField> AllLimits() {
       LimitField{"retention_labels_max", &Limits::retention_labels_max},
       LimitField{"gc_mark_bytes_max", &Limits::gc_mark_bytes_max},
       LimitField{"usage_manifest_bytes_max", &Limits::usage_manifest_bytes_max},
+      LimitField{"ready_free_bytes_min", &Limits::ready_free_bytes_min},
+      LimitField{"tally_age_ms_max", &Limits::tally_age_ms_max},
   };
   return kFields;
 }

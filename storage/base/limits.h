@@ -84,6 +84,12 @@ struct Limits {
   uint64_t gc_mark_bytes_max = 64u << 20;  // memory for the digests in use, 40 bytes each; a
                                            // store with more blocks is marked in several passes
   uint64_t usage_manifest_bytes_max = 256u << 20;  // manifests read to tell what a version shares
+
+  // --- operation ---
+  uint64_t ready_free_bytes_min = 64u << 20;  // with less free disk the server is not ready: not
+                                              // one more block file would fit; 0: no such rule
+  uint64_t tally_age_ms_max = 300'000;  // a count of versions is used for so long: counting reads
+                                        // the records of all versions
 };
 
 // A limit by its name, for the configuration file and the capabilities answer.

@@ -53,6 +53,25 @@ TEST_F(NamesTest, VersionsComeNewestFirst) {
   EXPECT_EQ(client_->GetModel("m")->versions, 3u);
 }
 
+TEST_F(NamesTest, StatsSayWhatTheServerHolds) {
+  Push("m", 1);
+  Push("m", 1);
+  Push("n", 2);
+  registry_.monitor()->usage.blocks = {7, 99};
+  registry_.monitor()->exact = {8, 100};
+  const auto stats = client_->GetStats();
+  ASSERT_TRUE(stats.ok()) << stats.status();
+  EXPECT_EQ(stats->models, 2u);
+  EXPECT_EQ(stats->versions, 3u);
+  EXPECT_EQ(stats->logical_bytes, 60u);
+  EXPECT_EQ(stats->blocks, 7u);
+  EXPECT_EQ(stats->block_bytes, 99u);
+  EXPECT_EQ(stats->disk_free_bytes, registry_.monitor()->usage.disk_free_bytes);
+  EXPECT_LE(stats->started, stats->counted);
+  EXPECT_FALSE(stats->server_version.empty());
+  EXPECT_EQ(client_->GetStats(true)->blocks, 8u);
+}
+
 TEST_F(NamesTest, AnAliasMovesOnlyFromWhereItIsExpected) {
   Push("m", 1);
   Push("m", 2);

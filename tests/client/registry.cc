@@ -17,8 +17,9 @@ Registry::Registry()
   catalog_ = *Catalog::Open(engine_.blobs(), engine_.records(), Limits());
   collector_ =
       std::make_unique<Collector>(catalog_.get(), engine_.blobs(), engine_.records(), Limits());
-  services_ = {catalog_.get(), engine_.blobs(),   &authorizer_,    Limits(),
-               "/tmp",         &manifest_memory_, collector_.get()};
+  statistics_ = std::make_unique<Statistics>(Statistics::Sources{catalog_.get(), &monitor_, {}});
+  services_ = {catalog_.get(), engine_.blobs(),   &authorizer_,     Limits(),
+               "/tmp",         &manifest_memory_, collector_.get(), statistics_.get()};
   methods_ = MakeMethodTable(services_);
 }
 

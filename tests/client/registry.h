@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "server/authorizer.h"
 #include "server/handlers/handlers.h"
+#include "tests/support/fake_monitor.h"
 #include "tests/support/in_process_transport.h"
 #include "tests/support/memory_engine.h"
 
@@ -24,6 +25,7 @@ class Registry {
   // `cut` as in in_process_transport.h. Retries follow each other at once.
   std::unique_ptr<Client> NewClient(CutHook cut = nullptr, ClientOptions options = {});
   MemoryEngine* engine() { return &engine_; }
+  FakeMonitor* monitor() { return &monitor_; }
 
  private:
   MemoryEngine engine_;
@@ -31,6 +33,8 @@ class Registry {
   MemoryBudget manifest_memory_;
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Collector> collector_;
+  FakeMonitor monitor_;
+  std::unique_ptr<Statistics> statistics_;
   Services services_;
   MethodTable methods_;
 };

@@ -34,6 +34,10 @@ def ballast():
     return os.path.join(BIN_DIR, "ballast")
 
 
+def ballastd():
+    return os.path.join(BIN_DIR, "ballastd")
+
+
 def skip_all(reason):
     """Ends the test program as skipped."""
     print("skipped: " + reason)
@@ -52,7 +56,7 @@ class Server:
 
     def __init__(self, data_dir, listen=("127.0.0.1:0",), args=(), env=None, log=None):
         self.data_dir = data_dir
-        self.argv = [os.path.join(BIN_DIR, "ballastd"), "--data-dir", data_dir]
+        self.argv = [ballastd(), "--data-dir", data_dir]
         for address in listen:
             self.argv += ["--listen", address]
         self.argv += list(args)

@@ -37,9 +37,9 @@ class Gatekeeper : public Authorizer {
 };
 
 const std::set<Action> kAllActions = {
-    Action::kRead,         Action::kPush,          Action::kSetAlias, Action::kBindSchema,
-    Action::kList,         Action::kConvert,       Action::kDelete,   Action::kUndelete,
-    Action::kSetRetention, Action::kCollectGarbage};
+    Action::kRead,         Action::kPush,           Action::kSetAlias, Action::kBindSchema,
+    Action::kList,         Action::kConvert,        Action::kDelete,   Action::kUndelete,
+    Action::kSetRetention, Action::kCollectGarbage, Action::kOperate};
 
 // "m" with one version, a deleted one, an alias and a schema.
 void Populate(const TestServer& server) {
@@ -161,6 +161,7 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   one("CollectGarbage", collect);
   collect.set_dry_run(true);
   one("CollectGarbage", collect);
+  one("GetStats", v1::GetStatsRequest());
   return calls;
 }
 
@@ -220,6 +221,7 @@ TEST(Authorizer, EachActionIsDeniedByItself) {
       {"GetRetention", 0, Action::kRead},
       {"CollectGarbage", 0, Action::kCollectGarbage},
       {"CollectGarbage", 1, Action::kCollectGarbage},
+      {"GetStats", 0, Action::kOperate},
   };
   for (const auto& row : kRows) {
     TestServer server;

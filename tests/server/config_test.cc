@@ -67,23 +67,29 @@ TEST(CommandLine, HasDefaults) {
   EXPECT_EQ(config.data_dir, "/d");
   EXPECT_THAT(config.listen, ElementsAre("127.0.0.1:7420"));
   EXPECT_FALSE(config.insecure);
-  EXPECT_EQ(config.log_level, "info");
+  EXPECT_EQ(config.log_level, LogLevel::kInfo);
+  EXPECT_EQ(config.log_format, LogFormat::kText);
+  EXPECT_EQ(config.metrics_listen, "");
   EXPECT_EQ(config.grace.count(), 10'000);
   EXPECT_EQ(config.limits.streams_max, Limits().streams_max);
 }
 
 TEST(CommandLine, TakesEveryFlag) {
   const auto invocation =
-      Parse({"--data-dir", "/d", "--listen", "0.0.0.0:1", "--listen", "unix:/s", "--tls-cert", "c",
-             "--tls-key", "k", "--tls-client-ca", "a", "--log-level", "error", "--grace-ms", "5"});
+      Parse({"--data-dir",   "/d",    "--listen",   "0.0.0.0:1", "--listen",         "unix:/s",
+             "--tls-cert",   "c",     "--tls-key",  "k",         "--tls-client-ca",  "a",
+             "--log-level",  "error", "--grace-ms", "5",         "--metrics-listen", "localhost:9",
+             "--log-format", "json"});
   ASSERT_THAT(invocation, IsOk());
   const Config& config = invocation->config;
   EXPECT_THAT(config.listen, ElementsAre("0.0.0.0:1", "unix:/s"));
   EXPECT_EQ(config.tls.certificate, "c");
   EXPECT_EQ(config.tls.key, "k");
   EXPECT_EQ(config.tls.client_ca, "a");
-  EXPECT_EQ(config.log_level, "error");
+  EXPECT_EQ(config.log_level, LogLevel::kError);
+  EXPECT_EQ(config.log_format, LogFormat::kJson);
   EXPECT_EQ(config.grace.count(), 5);
+  EXPECT_EQ(config.metrics_listen, "localhost:9");
 }
 
 TEST(CommandLine, PrintsHelpAndVersion) {
@@ -103,6 +109,8 @@ TEST(CommandLine, SaysWhatIsWrong) {
       {{"--data-dir", "/d", "--grace-ms", "soon"}, "--grace-ms"},
       {{"--data-dir", "/d", "--grace-ms", "-1"}, "--grace-ms"},
       {{"--data-dir", "/d", "--log-level", "loud"}, "--log-level"},
+      {{"--data-dir", "/d", "--log-level", "1"}, "--log-level"},
+      {{"--data-dir", "/d", "--log-format", "xml"}, "--log-format"},
       {{"--data-dir", "/d", "--listen", "7420"}, "want HOST:PORT or unix:/path"},
       {{"--data-dir", "/d", "--listen", ":7420"}, "want HOST:PORT or unix:/path"},
       {{"--data-dir", "/d", "--listen", "unix:"}, "want HOST:PORT or unix:/path"},
@@ -121,6 +129,13 @@ TEST(CommandLine, SaysWhatIsWrong) {
       {{"--data-dir", "/d", "--listen", "0.0.0.0:7420"},
        "--listen 0.0.0.0:7420 is reachable from other machines, want --tls-cert"},
       {{"--data-dir", "/d", "--listen", "127.0.0.1:1", "--listen", "[::]:7420"}, "[::]:7420"},
+      {{"--data-dir", "/d", "--metrics-listen", "9420"}, "--metrics-listen is \"9420\""},
+      {{"--data-dir", "/d", "--metrics-listen", "unix:/s"}, "want HOST:PORT"},
+      {{"--data-dir", "/d", "--metrics-listen", "0.0.0.0:9420"},
+       "--metrics-listen 0.0.0.0:9420 is reachable from other machines and has no TLS"},
+      {{"--data-dir", "/d", "--metrics-listen", "0.0.0.0:9420", "--tls-cert", "c", "--tls-key",
+        "k"},
+       "has no TLS, want a loopback address or --insecure"},
   };
   for (const auto& row : kRows) {
     EXPECT_THAT(Parse(row.arguments), IsError(kInvalid, row.part))
@@ -139,6 +154,10 @@ TEST(CommandLine, AListenerBeyondLoopbackNeedsTlsOrInsecure) {
   EXPECT_THAT(
       Parse({"--data-dir", "/d", "--listen", "0.0.0.0:1", "--tls-cert", "c", "--tls-key", "k"}),
       IsOk());
+}
+
+TEST(CommandLine, MetricsBeyondLoopbackNeedInsecure) {
+  EXPECT_THAT(Parse({"--data-dir", "/d", "--metrics-listen", "0.0.0.0:1", "--insecure"}), IsOk());
 }
 
 TEST(ConfigFile, SetsFlagsAndLimits) {
@@ -161,24 +180,38 @@ TEST(ConfigFile, SetsFlagsAndLimits) {
 }
 
 TEST(ConfigFile, EveryLimitCanBeSet) {
+  // A number of its own for each, above the least and below the most that any may be.
+  const auto number_of = [](const LimitField& limit) -> uint64_t {
+    const auto index = static_cast<uint64_t>(&limit - AllLimits().data());
+    return limit.name == "streams_max" ? 1000 + index : 4'000'000 + index;
+  };
   std::string text = "data-dir = /d\n[limits]\n";
-  uint64_t value = 1000;
   for (const LimitField& limit : AllLimits()) {
-    text += std::string(limit.name) + " = " + std::to_string(value++) + "\n";
+    text += std::string(limit.name) + " = " + std::to_string(number_of(limit)) + "\n";
   }
   const auto invocation = ParseFile(text);
   ASSERT_THAT(invocation, IsOk());
-  value = 1000;
   for (const LimitField& limit : AllLimits()) {
-    EXPECT_EQ(invocation->config.limits.*limit.field, value++) << limit.name;
+    EXPECT_EQ(invocation->config.limits.*limit.field, number_of(limit)) << limit.name;
   }
+}
+
+TEST(CommandLine, CheckConfigLeavesBrokenRulesToTheCheck) {
+  const auto invocation = Parse({"--data-dir", "/d", "--listen", "0.0.0.0:1", "--tls-key", "k",
+                                 "--metrics-listen", "x", "--check-config"});
+  ASSERT_THAT(invocation, IsOk());
+  EXPECT_TRUE(invocation->check);
+  EXPECT_THAT(ConfigProblems(invocation->config),
+              ElementsAre(HasSubstr("go together"), HasSubstr("0.0.0.0:1"),
+                          HasSubstr("--metrics-listen is \"x\"")));
+  EXPECT_FALSE(Parse({"--data-dir", "/d"})->check);
 }
 
 TEST(ConfigFile, AFlagOnTheCommandLineWins) {
   const auto invocation = ParseFile("data-dir = /file\nlog-level = error\n", {"--data-dir", "/d"});
   ASSERT_THAT(invocation, IsOk());
   EXPECT_EQ(invocation->config.data_dir, "/d");
-  EXPECT_EQ(invocation->config.log_level, "error");
+  EXPECT_EQ(invocation->config.log_level, LogLevel::kError);
 }
 
 TEST(ConfigFile, SaysWhatIsWrong) {
@@ -194,6 +227,14 @@ TEST(ConfigFile, SaysWhatIsWrong) {
       {"data-dir = /d\n[limits]\nstreams_max = 99999999999999999999\n",
        "is not a whole number from 0 to 2^64-1"},
       {"data-dir = /d\n[limits]\nstreams_max = 0\n", "limits.streams_max is 0, want at least 1"},
+      {"data-dir = /d\n[limits]\nstreams_max = 10001\n", "want at most 10000"},
+      {"data-dir = /d\n[limits]\nentries_max = 0\n", "limits.entries_max is 0, want at least 1"},
+      {"data-dir = /d\n[limits]\npage_entries_max = 0\n", "page_entries_max is 0"},
+      {"data-dir = /d\n[limits]\nblock_file_bytes = 1048575\n", "want at least 1048576"},
+      {"data-dir = /d\n[limits]\nconnection_streams_max = 2147483648\n", "at most 2147483647"},
+      {"data-dir = /d\n[limits]\nstream_idle_ms = 31536000001\n", "at most 31536000000"},
+      {"data-dir = /d\n[limits]\nmanifest_wait_ms = 31536000001\n", "at most 31536000000"},
+      {"data-dir = /d\ncheck-config = true\n", "check-config"},
       {"data-dir = /d\nlisten = 0.0.0.0:1\n", "reachable from other machines"},
   };
   for (const auto& row : kRows) {

@@ -81,8 +81,9 @@ TestServer::TestServer(const std::string& engine, const Limits& limits)
       collector_(catalog_.get(), stores_->blobs(), stores_->records(), limits),
       manifest_memory_(limits.manifest_memory_bytes,
                        std::chrono::milliseconds(limits.manifest_wait_ms), "manifest_memory_bytes"),
+      statistics_({catalog_.get(), &monitor_, limits}),
       services_{catalog_.get(), stores_->blobs(),  &allow_all_, limits,
-                spool_.path(),  &manifest_memory_, &collector_},
+                spool_.path(),  &manifest_memory_, &collector_, &statistics_},
       methods_(MakeMethodTable(services_)) {}
 
 Answers Exchange(const TestServer& server, const std::string& method, std::vector<Frame> requests,

@@ -25,6 +25,7 @@
 #include "storage/schema/validate.h"
 #include "tests/formats/formats_testing.h"
 #include "tests/store/store_fixture.h"
+#include "tests/support/fake_monitor.h"
 #include "tests/support/in_process_call.h"
 #include "tests/support/memory_engine.h"
 
@@ -51,6 +52,7 @@ class TestServer {
   void SetAuthorizer(Authorizer* authorizer) { services_.authorizer = authorizer; }
   const MethodTable& methods() const { return methods_; }
   Catalog* catalog() { return catalog_.get(); }
+  FakeMonitor* monitor() { return &monitor_; }
   BlobStore* blobs() { return stores_->blobs(); }
   // Only over "memory".
   MemoryBlobs* memory_blobs() { return dynamic_cast<MemoryBlobs*>(stores_->blobs()); }
@@ -67,6 +69,8 @@ class TestServer {
   Collector collector_;
   AllowAll allow_all_;
   MemoryBudget manifest_memory_;
+  FakeMonitor monitor_;
+  Statistics statistics_;
   Services services_;
   MethodTable methods_;
 };

@@ -10,7 +10,7 @@
 namespace ballast {
 namespace {
 
-// Notes what is added; fails from the block number `fail_at` on.
+// Notes what is added, and has every second block; fails from the block number `fail_at` on.
 class NotingPush : public CatalogPush {
  public:
   absl::StatusOr<std::vector<std::optional<BlobInfo>>> Known(absl::Span<const Digest>) override {
@@ -19,7 +19,7 @@ class NotingPush : public CatalogPush {
   absl::StatusOr<bool> Add(const Digest& digest, uint32_t crc32, absl::string_view bytes) override {
     if (added.size() >= fail_at) return absl::ResourceExhaustedError("the disk is full");
     added.emplace_back(digest, crc32, bytes.size());
-    return true;
+    return added.size() % 2 == 1;
   }
   uint64_t durable_bytes() const override { return 0; }
   absl::StatusOr<VersionInfo> Publish(const Manifest&, const PublishOptions&) override {
@@ -50,6 +50,19 @@ TEST(StoreLane, AddsEveryBlockInOrder) {
   ASSERT_EQ(push.added.size(), sizes.size());
   for (uint32_t i = 0; i < sizes.size(); ++i) {
     EXPECT_EQ(push.added[i], std::make_tuple(DigestOf(i), i, sizes[i]));
+  }
+}
+
+TEST(StoreLane, CountsWhatTheStoreTookAndWhatItHad) {
+  for (const size_t size : {size_t{1} << 20, size_t{100}}) {
+    NotingPush push;
+    StoreLane lane(&push);
+    for (uint32_t i = 0; i < 7; ++i) {
+      ASSERT_TRUE(lane.Add(DigestOf(i), i, std::string(size, 'x')).ok());
+    }
+    ASSERT_TRUE(lane.Drain().ok());
+    EXPECT_EQ(lane.blocks_stored(), 4u);
+    EXPECT_EQ(lane.blocks_known(), 3u);
   }
 }
 

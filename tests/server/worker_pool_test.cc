@@ -67,6 +67,21 @@ TEST(WorkerPool, RefusesWhatTheQueueCannotHold) {
   EXPECT_EQ(done, 3);
 }
 
+TEST(WorkerPool, SaysHowManyRunAndWait) {
+  Turnstile turnstile;
+  WorkerPool pool(2, 3);
+  EXPECT_EQ(pool.load().busy, 0u);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(pool.Submit([&] { turnstile.Wait(); }));
+  turnstile.AwaitWaiting(2);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(pool.Submit([] {}));
+  const PoolLoad load = pool.load();
+  EXPECT_EQ(load.busy, 2u);
+  EXPECT_EQ(load.queued, 3u);
+  EXPECT_EQ(load.threads_max, 2u);
+  EXPECT_EQ(load.queue_max, 3u);
+  turnstile.Open();
+}
+
 TEST(WorkerPool, NeverRunsMoreThanItsThreads) {
   std::atomic<int> running{0};
   std::atomic<int> most{0};

@@ -87,6 +87,32 @@ TEST_F(RocksEngineTest, RefusesAFolderThatIsNotOurs) {
   EXPECT_THAT(Open(), IsError(absl::StatusCode::kFailedPrecondition, "want an empty folder"));
 }
 
+TEST_F(RocksEngineTest, CheckSaysWhatOpenWouldAndChangesNothing) {
+  const auto check = [&] { return RocksEngine::Check(data_); };
+  EXPECT_THAT(check(), IsOk()) << "a folder that is not there can be made";
+  EXPECT_FALSE(fs::exists(data_));
+  WriteFile(data_, "");
+  EXPECT_THAT(check(), IsError(absl::StatusCode::kFailedPrecondition, "is not a folder"));
+  fs::remove(data_);
+  fs::create_directory(data_);
+  EXPECT_THAT(check(), IsOk());
+  WriteFile(data_ + "/thesis.txt", "do not touch");
+  EXPECT_THAT(check(), IsError(absl::StatusCode::kFailedPrecondition, "want an empty folder"));
+  fs::remove(data_ + "/thesis.txt");
+  EXPECT_TRUE(fs::is_empty(data_));
+  {
+    const auto open = Open();
+    EXPECT_THAT(check(), IsOk()) << "in use";
+  }
+  EXPECT_THAT(check(), IsOk());
+  WriteFile(data_ + "/FORMAT", "999\n");
+  EXPECT_THAT(check(),
+              IsError(absl::StatusCode::kFailedPrecondition, "format is 999, want at most"));
+  WriteFile(data_ + "/FORMAT", "1\n");
+  fs::remove(data_ + "/db/CURRENT");
+  EXPECT_THAT(check(), IsError(absl::StatusCode::kDataLoss, "db/CURRENT is missing"));
+}
+
 TEST_F(RocksEngineTest, TakesTheRootOfAFreshFileSystem) {
   fs::create_directories(data_ + "/lost+found");
   EXPECT_THAT(Open(), IsOk());

@@ -42,7 +42,8 @@ LIBRARIES = [
     (re.compile(r"^google/protobuf/"), ("proto", "server", "client", "tests")),
     (re.compile(r"^ballast/v1/.*\.pb\.h$"), ("proto", "server", "client", "tests")),
     (re.compile(r"^(torch|ATen|c10)/"), ("client", "tests")),
-    (re.compile(r"^(sys/socket|netinet/.*|arpa/inet|netdb)\.h$"), ("server", "client")),
+    (re.compile(r"^(prometheus/.*|civetweb\.h)$"), ("server",)),
+    (re.compile(r"^(sys/socket|netinet/.*|arpa/inet|netdb)\.h$"), ("server", "client", "tests/server")),
 ]
 TOP_LEVEL = {
     "CMakeLists.txt", "README.md", "proto", "server", "client", "storage", "deploy", "tests",

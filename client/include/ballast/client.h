@@ -318,6 +318,29 @@ struct GarbageReport {
   uint64_t deletions_omitted = 0;
 };
 
+// A limit of the server that fills up and empties again.
+struct LimitUsage {
+  std::string name;
+  uint64_t used = 0;
+  uint64_t max = 0;
+};
+
+struct ServerStatistics {
+  std::string server_version;
+  absl::Time started;
+  absl::Time counted;  // when the next three were
+  uint64_t models = 0;
+  uint64_t versions = 0;       // that can be pulled
+  uint64_t logical_bytes = 0;  // their tensors, each version by itself
+  uint64_t blocks = 0;         // stored, each once
+  uint64_t block_bytes = 0;
+  uint64_t dead_bytes = 0;   // of removed blocks that still take disk
+  uint64_t files_bytes = 0;  // the store's data files
+  uint64_t disk_bytes = 0;   // the file system that they are on
+  uint64_t disk_free_bytes = 0;
+  std::vector<LimitUsage> limits;
+};
+
 // Gives the memory for a tensor that is about to arrive: exactly its bytes, which must
 // live until the call returns.
 using TensorAllocator = std::function<absl::StatusOr<absl::Span<char>>(const TensorSpec&)>;
@@ -442,6 +465,11 @@ class Client {
   absl::StatusOr<GarbageReport> CollectGarbage(const GarbageOptions& options = {});
 
   absl::StatusOr<Capabilities> GetCapabilities();
+
+  // --- operation -------------------------------------------------------------------
+  // `exact`: the server counts versions and blocks now, a scan; otherwise its last count
+  // may be some minutes old. Unavailable  another count is under way.
+  absl::StatusOr<ServerStatistics> GetStats(bool exact = false);
 
   struct Impl;
   explicit Client(std::unique_ptr<Impl> impl);  // Connect makes clients

@@ -12,9 +12,11 @@ namespace {
 constexpr char kBlockPrefix = 'b';
 constexpr char kFilePrefix = 'f';
 constexpr absl::string_view kCounterKey = "n";
+constexpr absl::string_view kSmallKey = "s";
 constexpr uint64_t kReserveCount = 64;
 constexpr size_t kEntryBytes = 29;
 constexpr size_t kFileUseBytes = 24;
+constexpr size_t kTotalsBytes = 16;
 constexpr size_t kScanPage = 1024;
 
 void PutLittleEndian(uint64_t value, size_t width, std::string* out) {
@@ -104,7 +106,7 @@ absl::StatusOr<Digest> DigestOfKey(absl::string_view key) {
 // gathered, written as one batch, and the files' uses taken over when it succeeded.
 class BlockIndex::Change {
  public:
-  explicit Change(BlockIndex* index) : index_(index), lock_(index->mutex_) {}
+  explicit Change(BlockIndex* index) : index_(index), lock_(index->mutex_), small_(index->small_) {}
 
   void Set(const Digest& digest, const BlockEntry& entry) {
     Put(IndexKey(digest), EncodeEntry(entry));
@@ -114,6 +116,8 @@ class BlockIndex::Change {
   }
   void PutSmall(const std::string& key, const std::string& value) {
     Note(batch_.Put(index_->database_->small(), key, value));
+    ++small_.blocks;
+    small_.bytes += value.size();
   }
   // Forgets a block and takes it out of its file's use.
   void Erase(const Digest& digest, const BlockEntry& entry) {
@@ -121,6 +125,8 @@ class BlockIndex::Change {
     if (entry.location.where == BlockLocation::Where::kSmall) {
       Note(batch_.Delete(index_->database_->small(),
                          BlockKey(entry.location.container, entry.location.sequence, digest)));
+      small_.blocks -= std::min<uint64_t>(small_.blocks, 1);
+      small_.bytes -= std::min(small_.bytes, entry.info.size_bytes);
       return;
     }
     FileUse& use = Use(entry.location.container);
@@ -153,6 +159,11 @@ class BlockIndex::Change {
         if (dead != nullptr) dead->push_back(file);
       }
     }
+    if (small_ != index_->small_) {
+      std::string value;
+      for (const uint64_t n : {small_.blocks, small_.bytes}) PutLittleEndian(n, 8, &value);
+      Put(std::string(kSmallKey), value);
+    }
     RETURN_IF_ERROR(FromRocks(status_, where));
     if (!changed_) return absl::OkStatus();
     RETURN_IF_ERROR(index_->database_->Write(&batch_, /*sync=*/false, where));
@@ -163,6 +174,7 @@ class BlockIndex::Change {
         index_->files_.erase(file);
       }
     }
+    index_->small_ = small_;
     return absl::OkStatus();
   }
 
@@ -178,6 +190,7 @@ class BlockIndex::Change {
   rocksdb::Status status_;
   bool changed_ = false;
   std::map<uint64_t, FileUse> uses_;
+  BlockTotals small_;
 };
 
 absl::StatusOr<std::unique_ptr<BlockIndex>> BlockIndex::Open(Database* database) {
@@ -197,6 +210,11 @@ absl::Status BlockIndex::Load() {
   } else if (!status.IsNotFound()) {
     return FromRocks(status, "reading the container counter");
   }
+  RETURN_IF_ERROR(LoadFiles());
+  return LoadSmall();
+}
+
+absl::Status BlockIndex::LoadFiles() {
   bool sound = true;
   RETURN_IF_ERROR(database_->ForEach(database_->index(), absl::string_view(&kFilePrefix, 1), "",
                                      [&](absl::string_view key, absl::string_view value) {
@@ -208,6 +226,63 @@ absl::Status BlockIndex::Load() {
                                        return true;
                                      }));
   return sound ? absl::OkStatus() : absl::DataLossError("a block file's use is damaged");
+}
+
+absl::Status BlockIndex::LoadSmall() {
+  std::string value;
+  const rocksdb::Status status =
+      database_->db()->Get(rocksdb::ReadOptions(), database_->index(), ToSlice(kSmallKey), &value);
+  if (status.IsNotFound()) {
+    ASSIGN_OR_RETURN(small_, Count([](const BlockEntry& entry) {
+                       return entry.location.where == BlockLocation::Where::kSmall;
+                     }));
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(FromRocks(status, "reading the count of small blocks"));
+  if (value.size() != kTotalsBytes) {
+    return absl::DataLossError("the count of small blocks is damaged");
+  }
+  small_ = {LittleEndianAt(value, 0, 8), LittleEndianAt(value, 8, 8)};
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BlockTotals> BlockIndex::Count(
+    const std::function<bool(const BlockEntry&)>& counts) {
+  BlockTotals totals;
+  absl::Status sound;
+  RETURN_IF_ERROR(database_->ForEach(database_->index(), absl::string_view(&kBlockPrefix, 1), "",
+                                     [&](absl::string_view, absl::string_view value) {
+                                       const absl::StatusOr<BlockEntry> entry = DecodeEntry(value);
+                                       sound = entry.status();
+                                       if (!sound.ok()) return false;
+                                       if (!counts(*entry)) return true;
+                                       ++totals.blocks;
+                                       totals.bytes += entry->info.size_bytes;
+                                       return true;
+                                     }));
+  if (!sound.ok()) return sound;
+  return totals;
+}
+
+absl::StatusOr<BlockTotals> BlockIndex::CountBlocks() {
+  return Count([](const BlockEntry&) { return true; });
+}
+
+BlockTotals BlockIndex::totals() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  BlockTotals totals = small_;
+  for (const auto& [file, use] : files_) {
+    totals.blocks += use.live_blocks;
+    totals.bytes += use.live_bytes;
+  }
+  return totals;
+}
+
+uint64_t BlockIndex::dead_bytes() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  uint64_t bytes = 0;
+  for (const auto& [file, use] : files_) bytes += use.total_bytes - use.live_bytes;
+  return bytes;
 }
 
 absl::StatusOr<std::optional<BlockEntry>> BlockIndex::Find(const Digest& digest) {

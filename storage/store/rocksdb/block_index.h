@@ -4,6 +4,7 @@
 //   'b' digest          u8 where (0 small, 1 file) | u64 container | u32 sequence |
 //                       u32 size_bytes | u32 crc32 | u64 epoch
 //   'f' u64be file      u64 live_blocks | u64 live_bytes | u64 total_bytes
+//   's'                 u64 blocks | u64 bytes: the small blocks; counted when it is missing
 //   'n'                 u64 the first container number that was never handed out
 // Keys of `blocks` and `small`: u64be container | u32be sequence | digest. A container
 // is one block file, or one flush of small blocks; its number is never used again.
@@ -16,6 +17,7 @@
 #define BALLAST_STORAGE_STORE_ROCKSDB_BLOCK_INDEX_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,6 +32,7 @@
 #include "storage/base/digest.h"
 #include "storage/store/blob_store.h"
 #include "storage/store/rocksdb/database.h"
+#include "storage/store/store_monitor.h"
 
 namespace ballast {
 
@@ -100,6 +103,11 @@ class BlockIndex {
   // The first file with a number above `after` of which less than half is alive.
   std::optional<uint64_t> NextThinFile(uint64_t after);
   bool HasFile(uint64_t file);
+  // All blocks, and the bytes in block files that are not alive: kept, nothing is read.
+  BlockTotals totals();
+  uint64_t dead_bytes();
+  // As StoreMonitor::CountBlocks.
+  absl::StatusOr<BlockTotals> CountBlocks();
   // As BlobStore::Scan.
   absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor);
 
@@ -113,11 +121,15 @@ class BlockIndex {
 
   explicit BlockIndex(Database* database) : database_(database) {}
   absl::Status Load();
+  absl::Status LoadFiles();
+  absl::Status LoadSmall();
+  absl::StatusOr<BlockTotals> Count(const std::function<bool(const BlockEntry&)>& counts);
 
   Database* const database_;
   // Serialises all read-modify-write of the index; never held across an fsync.
   std::mutex mutex_;
   std::map<uint64_t, FileUse> files_;
+  BlockTotals small_;
   uint64_t next_container_ = 1;
   uint64_t reserved_ = 1;  // the value of 'n'
 };

@@ -66,6 +66,26 @@ bool IsUnfinished(const std::set<std::string>& names) {
   return names.count("LOCK") != 0;
 }
 
+absl::Status CheckOurs(const std::set<std::string>& names, const std::string& path) {
+  if (names.count("FORMAT") != 0 || IsUnfinished(names)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      Named(path), ": holds other files and no FORMAT, want an empty folder or a data folder"));
+}
+
+absl::Status CheckWritable(const fs::path& folder, const std::string& path) {
+  if (access(folder.c_str(), R_OK | W_OK | X_OK) == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat(Named(path), ": writing to ", Printable(folder.string())));
+}
+
+// The folder that is there already and in which those below it would be made.
+fs::path NearestFolder(fs::path path) {
+  std::error_code error;
+  while (!fs::exists(path, error) && path.has_parent_path() && path != path.root_path()) {
+    path = path.parent_path();
+  }
+  return path;
+}
+
 absl::StatusOr<int> Lock(const std::string& path) {
   const int fd = open((path + "/LOCK").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat(Named(path), ": opening LOCK"));
@@ -83,14 +103,28 @@ absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(const std::string& 
   fs::create_directories(path, error);
   if (error) return SystemStatus(error, path);
   ASSIGN_OR_RETURN(const auto names, Names(path));
-  if (names.count("FORMAT") == 0 && !IsUnfinished(names)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        Named(path), ": holds other files and no FORMAT, want an empty folder or a data folder"));
-  }
+  RETURN_IF_ERROR(CheckOurs(names, path));
   ASSIGN_OR_RETURN(const int fd, Lock(path));
   std::unique_ptr<DataFolder> folder(new DataFolder(path, fd));
   RETURN_IF_ERROR(folder->Prepare());
   return folder;
+}
+
+absl::Status DataFolder::Check(const std::string& path) {
+  const fs::path folder = NearestFolder(fs::absolute(path));
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(Named(path), ": ", Printable(folder.string()), " is not a folder"));
+  }
+  RETURN_IF_ERROR(CheckWritable(folder, path));
+  if (!fs::exists(path, error)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto names, Names(path));
+  RETURN_IF_ERROR(CheckOurs(names, path));
+  if (names.count("FORMAT") == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckFormat(path));
+  if (fs::exists(path + "/db/CURRENT", error)) return CheckWritable(fs::path(path) / "db", path);
+  return absl::DataLossError(absl::StrCat(Named(path), ": db/CURRENT is missing"));
 }
 
 DataFolder::~DataFolder() { close(lock_fd_); }

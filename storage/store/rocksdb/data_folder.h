@@ -26,6 +26,9 @@ class DataFolder {
   //         format, in use by another process. DataLoss  FORMAT is not a number.
   //         PermissionDenied, ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<DataFolder>> Open(const std::string& path);
+  // Looks only: the folder, or the one that it would be made in, can be written, and its
+  // format can be read. Errors: as Open.
+  static absl::Status Check(const std::string& path);
   ~DataFolder();
   DataFolder(const DataFolder&) = delete;
   DataFolder& operator=(const DataFolder&) = delete;

@@ -6,6 +6,7 @@
 #include "storage/store/rocksdb/blobs.h"
 #include "storage/store/rocksdb/data_folder.h"
 #include "storage/store/rocksdb/database.h"
+#include "storage/store/rocksdb/monitor.h"
 #include "storage/store/rocksdb/records.h"
 
 namespace ballast {
@@ -15,6 +16,7 @@ class Engine : public RocksEngine {
  public:
   BlobStore* blobs() override { return blobs_.get(); }
   RecordStore* records() override { return records_.get(); }
+  StoreMonitor* monitor() override { return monitor_.get(); }
 
   absl::Status Init(const Options& options) {
     ASSIGN_OR_RETURN(folder_, DataFolder::Open(options.data_dir));
@@ -28,6 +30,7 @@ class Engine : public RocksEngine {
     RETURN_IF_ERROR(context.DropOrphans());
     blobs_ = std::make_unique<RocksBlobs>(context);
     records_ = std::make_unique<RocksRecords>(database_.get(), step);
+    monitor_ = std::make_unique<RocksMonitor>(database_.get(), index_.get(), options.data_dir);
     return absl::OkStatus();
   }
 
@@ -38,6 +41,7 @@ class Engine : public RocksEngine {
   std::unique_ptr<BlockIndex> index_;
   std::unique_ptr<RocksBlobs> blobs_;
   std::unique_ptr<RocksRecords> records_;
+  std::unique_ptr<RocksMonitor> monitor_;
 };
 
 }  // namespace
@@ -47,5 +51,7 @@ absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const Options& op
   RETURN_IF_ERROR(engine->Init(options));
   return engine;
 }
+
+absl::Status RocksEngine::Check(const std::string& data_dir) { return DataFolder::Check(data_dir); }
 
 }  // namespace ballast

@@ -14,6 +14,7 @@
 #include "storage/base/limits.h"
 #include "storage/store/blob_store.h"
 #include "storage/store/record_store.h"
+#include "storage/store/store_monitor.h"
 
 namespace ballast {
 
@@ -31,9 +32,13 @@ class RocksEngine {
   // Errors: FailedPrecondition  written by a newer format (says both numbers), or in use
   //         by another process. DataLoss  damaged. PermissionDenied, ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<RocksEngine>> Open(const Options& options);
+  // Whether Open could work, as far as looking tells: nothing is made, locked or changed, and
+  // the folder may be in use. Errors: as Open.
+  static absl::Status Check(const std::string& data_dir);
   virtual ~RocksEngine() = default;
   virtual BlobStore* blobs() = 0;
   virtual RecordStore* records() = 0;
+  virtual StoreMonitor* monitor() = 0;
 };
 
 }  // namespace ballast
