@@ -1,4 +1,4 @@
-# The Debian 12 packages that Ballast needs, in four lists, and a function that
+# The Debian 12 packages that Ballast needs, in lists by use, and a function that
 # installs what is missing of a list. Sourced by deploy/quickstart.sh and tests/run.sh.
 
 BALLAST_BUILD_PACKAGES=(
