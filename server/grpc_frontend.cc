@@ -3,8 +3,12 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "ballast/v1/operations.grpc.pb.h"
@@ -12,6 +16,7 @@
 #include "proto/grpc_bridge.h"
 #include "proto/wire.h"
 #include "server/grpc_call.h"
+#include "storage/base/file.h"
 #include "storage/base/status.h"
 
 namespace ballast {
@@ -150,6 +155,25 @@ std::string WithPort(const std::string& address, int port) {
   return absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
 }
 
+// gRPC takes over whatever socket is at the path. One that nobody listens on is a leftover; one
+// that somebody does would lose its server all new clients without a word.
+absl::Status CheckNobodyListens(const std::string& address) {
+  if (address.rfind("unix:", 0) != 0) return absl::OkStatus();
+  const std::string path = address.substr(5);
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(name.sun_path)) return absl::OkStatus();  // gRPC refuses it
+  path.copy(name.sun_path, path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return ErrnoStatus(errno, absl::StrCat("listening on ", address));
+  const bool answered = connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+  close(fd);
+  if (!answered) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("listening on ", address,
+                   ": the socket is in use by another server, want a path of its own"));
+}
+
 class Frontend : public GrpcFrontend, private grpc::CallbackGenericService {
  public:
   Frontend(const Options& options, const MethodTable* methods, CallThreads* threads,
@@ -191,6 +215,7 @@ class Frontend : public GrpcFrontend, private grpc::CallbackGenericService {
 };
 
 absl::Status Frontend::Listen(const Options& options) {
+  for (const std::string& address : options.listen) RETURN_IF_ERROR(CheckNobodyListens(address));
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
                    Credentials(options.tls));
   grpc::EnableDefaultHealthCheckService(true);

@@ -127,6 +127,16 @@ class ListenerTest(harness.TestCase):
         self.ok("ls", server="unix:" + sock)
         self.assertEqual(server.stop(), 0)
 
+    def test_a_unix_socket_in_use_is_left_to_its_server(self):
+        address = "unix:" + self.path("b.sock")
+        first = self.start_server(listen=(address,))
+        second = harness.Server(self.path("other"), listen=(address,))
+        self.addCleanup(second.stop)
+        with self.assertRaisesRegex(RuntimeError, "in use by another server"):
+            second.start()
+        self.push(self.model(), "still/here", server=address)
+        self.assertEqual(first.stop(), 0)
+
     def test_a_port_in_use_is_an_error_that_names_it(self):
         first = self.start_server()
         second = harness.Server(self.path("other"), listen=(first.address,))
