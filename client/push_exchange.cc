@@ -79,7 +79,14 @@ absl::StatusOr<PushResult> PushExchange::SendManifest(const Manifest& manifest,
   const absl::Status seen = run();
   // A refusal can be under way while we still send.
   if (!reading_.joinable()) StartReading();
-  return End(seen);
+  ASSIGN_OR_RETURN(PushResult result, End(seen));
+  const Digest digest = VersionDigest(manifest);
+  if (result.digest == digest) return result;
+  // The answer to another push: what was to be stored now is not.
+  return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kConflict,
+                   absl::StrCat("push: request id ", Printable(request_id_), " made ",
+                                result.reference, " of sha256:", result.digest.Hex(),
+                                ", want an id of its own for sha256:", digest.Hex()));
 }
 
 absl::StatusOr<PushResult> PushExchange::SendFile(ByteStream* file, uint64_t total_bytes) {

@@ -129,6 +129,16 @@ TEST_F(PushTest, TheSameRequestIdGivesTheFirstAnswerAgain) {
   EXPECT_TRUE(second->repeated);
 }
 
+TEST_F(PushTest, ARequestIdOfAnotherPushIsNoAnswer) {
+  PushOptions options;
+  options.request_id = "once";
+  ASSERT_TRUE(client_->PushFile(File({NoiseTensor("a", 10, 1)}), "m", options).ok());
+  const auto other = client_->PushFile(File({NoiseTensor("a", 10, 2)}), "m", options);
+  EXPECT_EQ(other.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(GetReason(other.status()), Reason::kConflict);
+  EXPECT_THAT(std::string(other.status().message()), HasSubstr("request id once made m:1"));
+}
+
 TEST_F(PushTest, ARefusedPushGivesTheReportAndLeavesNothing) {
   for (const bool raw : {false, true}) {
     Report report;

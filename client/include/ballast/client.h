@@ -102,9 +102,11 @@ struct PushOptions {
   bool strict = true;   // of `schema`; the schema that is bound to the model stays strict
   std::string message;  // UTF-8, as the labels
   std::map<std::string, std::string> labels;
-  std::string parent;         // a reference of the same model
-  std::string alias;          // moved to the new version in the same commit
-  std::string request_id;     // the same again gives the first answer again; "": a new one
+  std::string parent;  // a reference of the same model
+  std::string alias;   // moved to the new version in the same commit
+  // The same again, with the same content, gives the first answer again; with other content it
+  // is FailedPrecondition/CONFLICT, unless the server parses the file. "": a new one.
+  std::string request_id;
   Report* refusal = nullptr;  // filled if the schema gate refuses
   CallControl control;
 };
