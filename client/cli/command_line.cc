@@ -106,6 +106,7 @@ int RunCommandLine(int argc, const char* const* argv, const CancelToken& cancel)
   app.fallthrough();
   app.footer(kFooter);
   app.set_help_flag("-h,--help", "this text");
+  app.set_version_flag("--version", "ballast " BALLAST_VERSION, "the version of this program");
   Session session(cancel);
   Command command;
   session.AddFlags(&app);
@@ -118,6 +119,9 @@ int RunCommandLine(int argc, const char* const* argv, const CancelToken& cancel)
     while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
     const absl::Status printed = session.Print(at->help());
     return printed.ok() ? kOk : Fail("help", printed);
+  } catch (const CLI::CallForVersion&) {
+    const absl::Status printed = session.Print(app.version() + "\n");
+    return printed.ok() ? kOk : Fail("version", printed);
   } catch (const CLI::ParseError& error) {
     return Fail(ChosenName(app), ParseFailure(app, error));
   }

@@ -38,7 +38,8 @@ TEST(LocalTest, ConvertsBetweenAllFormatsWithoutLoss) {
   ASSERT_TRUE(before.ok() && after.ok());
   const auto sorted_digests = [](const std::string& text) {
     std::map<std::string, std::string> out;
-    for (const auto& entry : nlohmann::json::parse(text)["entries"]) {
+    const nlohmann::json description = nlohmann::json::parse(text);
+    for (const auto& entry : description["entries"]) {
       out[entry["key"].get<std::string>()] = entry["sha256"].get<std::string>();
     }
     return out;

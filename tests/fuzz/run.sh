@@ -54,7 +54,7 @@ dictionary_of() {
   case "$1" in
     pickle | objects | legacy) echo pickle ;;
     auto | zip) echo zip ;;
-    safetensors | schema) echo json ;;
+    safetensors | schema | shards) echo json ;;
     tar | torchsharp | names) echo "$1" ;;
   esac
 }

@@ -204,6 +204,22 @@ void AddTexts(Seeds* seeds) {
   seeds->push_back({"names", "ka.0\nka.1\nra\\.(\\d)=b.\\1\nrb=c"});
 }
 
+void AddShards(Seeds* seeds) {
+  const std::string index =
+      R"({"metadata":{"total_size":12,"x":[1,{"y":null}]},"weight_map":{)"
+      R"("a.w":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}})";
+  const std::string pickled =
+      R"({"weight_map":{"a":"pytorch_model.bin","b":"pytorch_model.bin"},"more":[[]],)"
+      R"("metadata":{"total_size":"12"}})";
+  seeds->push_back({"shards",
+                    "model-00001-of-00002.safetensors/model-00002-of-00002.safetensors/"
+                    "model.safetensors.index.json/sub+\n" +
+                        index});
+  seeds->push_back({"shards", "pytorch_model.bin/optimizer.pt/training_args.bin\n" + pickled});
+  seeds->push_back({"shards", "m-00001-of-00002.fp16.bin/m-00002-of-00002.fp16.bin\n{}"});
+  seeds->push_back({"shards", "mp_rank_00_model_states.pt/__0_0.distcp/.metadata/latest\n"});
+}
+
 // --- what the server keeps ---
 
 void AddStored(Seeds* seeds) {
@@ -332,6 +348,7 @@ Seeds AllSeeds() {
   AddSafetensors(&seeds);
   AddDeflated(&seeds);
   AddTexts(&seeds);
+  AddShards(&seeds);
   AddStored(&seeds);
   AddSent(&seeds);
   return seeds;

@@ -14,6 +14,7 @@ absl::Span<const Target> AllTargets() {
       Target{"tar", FuzzTar},
       Target{"torchsharp", FuzzTorchSharp},
       Target{"safetensors", FuzzSafetensors},
+      Target{"shards", FuzzShards},
       Target{"inflate", FuzzInflate},
       Target{"schema", FuzzSchema},
       Target{"names", FuzzNames},

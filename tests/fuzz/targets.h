@@ -29,6 +29,8 @@ void FuzzTar(absl::string_view input);
 void FuzzTorchSharp(absl::string_view input);
 // The first byte is 0: a file. 1: JSON, for which length and data are made. Read both ways.
 void FuzzSafetensors(absl::string_view input);
+// Names of files in a line, then an index of shards.
+void FuzzShards(absl::string_view input);
 // Two bytes of size, then a deflate stream.
 void FuzzInflate(absl::string_view input);
 // Two schemas with a zero byte between them: one is compared with the tensors of the other.
