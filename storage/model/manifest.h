@@ -13,6 +13,7 @@
 #define BALLAST_STORAGE_MODEL_MANIFEST_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,9 +35,22 @@ struct BlockRef {
   BALLAST_DEFAULT_EQUALITY(BlockRef);
 };
 
+// What a tensor's values are like; parts of complex numbers count as values. min, max and
+// mean are of the finite values, rounded to a double, and 0 if there are none.
+struct Health {
+  uint64_t nan = 0;
+  uint64_t inf = 0;
+  uint64_t zeros = 0;
+  double min = 0;
+  double max = 0;
+  double mean = 0;
+  BALLAST_DEFAULT_EQUALITY(Health);
+};
+
 struct ManifestEntry {
   TensorSpec spec;
   std::vector<BlockRef> blocks;
+  std::optional<Health> health = std::nullopt;  // nullopt: not counted
   BALLAST_DEFAULT_EQUALITY(ManifestEntry);
 };
 
