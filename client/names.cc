@@ -153,8 +153,7 @@ absl::StatusOr<std::vector<AliasMoveDescription>> Client::AliasHistory(const std
     RETURN_IF_ERROR(impl_->connection.Unary("ListAliasHistory", request, &response));
     Page<AliasMoveDescription> page;
     for (const v1::AliasMove& move : response.moves()) {
-      page.items.push_back({move.alias(), move.from_version(), move.to_version(), move.principal(),
-                            TimeFromProto(move.time())});
+      page.items.push_back(AliasMoveFromProto(move));
     }
     page.next_page_token = response.next_page_token();
     return page;

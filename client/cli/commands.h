@@ -30,6 +30,7 @@ void AddUndelete(CLI::App* app, Session* session, Command* chosen);
 void AddRetention(CLI::App* app, Session* session, Command* chosen);
 void AddGc(CLI::App* app, Session* session, Command* chosen);
 void AddStats(CLI::App* app, Session* session, Command* chosen);
+void AddWatch(CLI::App* app, Session* session, Command* chosen);
 void AddVersion(CLI::App* app, Session* session, Command* chosen);
 
 }  // namespace ballast::cli

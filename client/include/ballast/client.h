@@ -258,6 +258,25 @@ struct AliasMoveDescription {
   absl::Time time;
 };
 
+// Something that happened to a model. With neither of the two: where the watch stands, said
+// when it begins (and begins again) and now and then while nothing happens.
+struct WatchEvent {
+  std::string resume_token;  // goes on behind this event
+  // A new version; its aliases are left out, their moves are events of their own.
+  std::optional<VersionDescription> published;
+  std::optional<AliasMoveDescription> moved;
+};
+// False ends the watch.
+using WatchFn = std::function<bool(const WatchEvent&)>;
+
+struct WatchOptions {
+  std::string alias;         // only moves of this one; "": versions, and moves of all
+  std::string resume_token;  // of the last event that was taken; "": from now on
+  // Once the server has answered, a connection that is lost is made again for so long.
+  absl::Duration reconnect_for = absl::InfiniteDuration();
+  CancelToken cancel;  // ends the watch
+};
+
 struct DeleteOptions {
   bool force = false;  // remove the aliases that name it, instead of failing
   std::string request_id;
@@ -438,6 +457,16 @@ class Client {
   // The moves of one alias, or (alias "") of all of a model, newest first.
   absl::StatusOr<std::vector<AliasMoveDescription>> AliasHistory(const std::string& model,
                                                                  const std::string& alias = "");
+
+  // Calls `each`, in this thread, for what happens to a model until it returns false: new
+  // versions in the order of their numbers (but for those that are deleted before they can be
+  // told) and moves of aliases in the order in which they happened, each exactly once. A lost
+  // connection is made again; with the token of the last event another call goes on
+  // as well, also in another process. The server tells changes at once, and those that
+  // another server made within limits.watch_poll_ms.
+  // OutOfRange  moves behind the token are forgotten (limits.alias_history_max). InvalidArgument
+  //   a token of another watch, or of what the server does not have (any more). Cancelled.
+  absl::Status Watch(const std::string& model, const WatchOptions& options, const WatchFn& each);
 
   // --- deletion and retention --------------------------------------------------------
   // The version does not resolve any more and keeps its number; UndeleteVersion brings it
