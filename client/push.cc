@@ -94,16 +94,30 @@ absl::StatusOr<PushResult> Client::PushFile(const std::string& path, const std::
   return ExplainChange(result.status(), path);
 }
 
+absl::StatusOr<PushResult> Client::Impl::PushTensors(absl::Span<const TensorView> tensors,
+                                                     const std::string& model,
+                                                     const PushOptions& options) {
+  RETURN_IF_ERROR(CheckPush(model, options, connection.limits()));
+  Operation operation = Begin(options.control);
+  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
+                   OpenPushTensors(tensors, options.rules, connection.limits()));
+  return PushSourceTo(&connection, &operation, *source, model, options);
+}
+
 absl::StatusOr<PushResult> Client::PushTensors(absl::Span<const TensorView> tensors,
                                                const std::string& model,
                                                const PushOptions& options) {
-  Connection* connection = &impl_->connection;
-  RETURN_IF_ERROR(CheckPush(model, options, connection->limits()));
-  Operation operation = impl_->Begin(options.control);
-  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
-                   OpenPushTensors(tensors, options.rules, connection->limits()));
-  return PushSourceTo(connection, &operation, *source, model, options);
+  return impl_->PushTensors(tensors, model, options);
 }
+
+std::future<absl::StatusOr<PushResult>> Client::PushAsync(absl::Span<const TensorView> tensors,
+                                                          const std::string& model,
+                                                          const PushOptions& options,
+                                                          const AsyncPushOptions& how) {
+  return impl_->pushes.Add(tensors, model, options, how);
+}
+
+absl::Status Client::Flush() { return impl_->pushes.Flush(); }
 
 absl::StatusOr<PushResult> Client::PushStream(ByteStream* stream, const std::string& model,
                                               const PushOptions& options) {

@@ -22,8 +22,10 @@
 #ifndef BALLAST_CLIENT_H_
 #define BALLAST_CLIENT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -57,6 +59,9 @@ struct ClientOptions {
   absl::Duration idle_timeout = absl::Minutes(5);
   int retries = 3;  // of calls that are safe to repeat, after Unavailable
   absl::Duration back_off = absl::Milliseconds(100);  // before the first; doubles, up to 5 s
+  // Pushes that may wait behind the one that PushAsync has running, each with the memory of
+  // its tensors.
+  size_t async_pushes_max = 2;
   Limits limits;       // what is accepted from files and from the server
   CancelToken cancel;  // ends every call of this client
 };
@@ -122,6 +127,18 @@ struct PushResult {
   uint64_t bytes_new = 0;   // that the store did not have
   bool repeated = false;    // an earlier call with this request id made it
   std::vector<std::string> warnings;
+};
+
+// How PushAsync takes the tensors, and whom it tells. Callbacks must not wait for a push.
+struct AsyncPushOptions {
+  // Null: the tensors are copied before PushAsync returns. Else they are read where they are
+  // and must not change until this is called, once, whatever becomes of the push.
+  std::function<void()> release;
+  // Pushes of the same model that have this too and still wait are dropped (Cancelled): a
+  // training that is faster than its network keeps the newest state, not the oldest.
+  bool newest_wins = false;
+  // Called with what became of it, after `release` and before the future is ready.
+  std::function<void(const absl::StatusOr<PushResult>&)> done;
 };
 
 struct PullOptions {
@@ -372,6 +389,8 @@ class Client {
   // Checks the options; the connection is made by the first call.
   // Errors: InvalidArgument  an address or key file. NotFound  a TLS file.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(ClientOptions options);
+  // Waits for the pushes that PushAsync has taken; a CancelToken ends them soon. Flush
+  // before it to know what became of them.
   ~Client();
 
   // --- push: each makes a new version of `model` ------------------------------
@@ -382,6 +401,19 @@ class Client {
                                       const PushOptions& options);
   absl::StatusOr<PushResult> PushTensors(absl::Span<const TensorView> tensors,
                                          const std::string& model, const PushOptions& options);
+  // PushTensors behind the caller's back: returns as soon as the tensors are copied, or at
+  // once if they are lent. Pushes run one after the other, in the order of the calls. What
+  // `options` points to must live until the push is over. The future never throws; it
+  // need not be kept, since Flush tells of failures too.
+  // Errors (of the push): as PushTensors; ResourceExhausted  async_pushes_max pushes wait
+  //   already: nothing was copied. Cancelled  dropped for a newer one; or by a CancelToken.
+  std::future<absl::StatusOr<PushResult>> PushAsync(absl::Span<const TensorView> tensors,
+                                                    const std::string& model,
+                                                    const PushOptions& options,
+                                                    const AsyncPushOptions& how = {});
+  // Waits until the pushes that PushAsync has taken so far are over. Returns the first
+  // failure since the last Flush; those that were dropped for newer ones are none.
+  absl::Status Flush();
   // Sends a file of any format as it comes; the server parses it. Connecting is retried,
   // what follows is not: the stream can be read only once.
   absl::StatusOr<PushResult> PushStream(ByteStream* stream, const std::string& model,
