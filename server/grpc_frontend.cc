@@ -51,6 +51,7 @@ using Generic19 = Stub::WithGenericMethod_GetVersionUse<Generic18>;
 using Generic20 = Stub::WithGenericMethod_SetRetention<Generic19>;
 using Generic21 = Stub::WithGenericMethod_GetRetention<Generic20>;
 using Generic22 = Stub::WithGenericMethod_Watch<Generic21>;
+using Generic23 = Stub::WithGenericMethod_Diff<Generic22>;
 
 using OperationsStub = v1::Operations;
 using GenericOperations0 = OperationsStub::WithCallbackMethod_GetStats<OperationsStub::Service>;
@@ -108,7 +109,7 @@ grpc::ServerUnaryReactor* ServeNamed(const CallContext& with, const char* method
   return reactor;
 }
 
-class NamedRegistry : public Generic22 {
+class NamedRegistry : public Generic23 {
  public:
   // `with` must outlive this.
   explicit NamedRegistry(const CallContext* with) : with_(with) {}

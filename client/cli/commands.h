@@ -24,6 +24,7 @@ void AddSchema(CLI::App* app, Session* session, Command* chosen);
 void AddLs(CLI::App* app, Session* session, Command* chosen);
 void AddVersions(CLI::App* app, Session* session, Command* chosen);
 void AddShow(CLI::App* app, Session* session, Command* chosen);
+void AddDiff(CLI::App* app, Session* session, Command* chosen);
 void AddAlias(CLI::App* app, Session* session, Command* chosen);
 void AddRm(CLI::App* app, Session* session, Command* chosen);
 void AddUndelete(CLI::App* app, Session* session, Command* chosen);

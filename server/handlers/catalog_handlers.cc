@@ -279,6 +279,7 @@ MethodTable MakeMethodTable(const Services& services) {
   AddDeletionMethods(services, &table);
   AddCollectionMethods(services, &table);
   AddOperationsMethods(services, &table);
+  AddDiffMethods(services, &table);
   AddWatchMethods(services, &table);
   return table;
 }

@@ -41,6 +41,7 @@ void AddCatalogMethods(const Services& services, MethodTable* table);     // lis
 void AddDeletionMethods(const Services& services, MethodTable* table);    // …delete…, retention
 void AddCollectionMethods(const Services& services, MethodTable* table);  // CollectGarbage
 void AddOperationsMethods(const Services& services, MethodTable* table);  // GetStats
+void AddDiffMethods(const Services& services, MethodTable* table);        // Diff
 void AddWatchMethods(const Services& services, MethodTable* table);       // Watch
 
 }  // namespace ballast

@@ -162,6 +162,10 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   collect.set_dry_run(true);
   one("CollectGarbage", collect);
   one("GetStats", v1::GetStatsRequest());
+  v1::DiffRequest diff;
+  diff.set_from("m:1");
+  diff.set_to("m");
+  one("Diff", diff);
   v1::WatchRequest watch;
   watch.set_model("m");
   one("Watch", watch);
@@ -232,6 +236,7 @@ TEST(Authorizer, EachActionIsDeniedByItself) {
       {"CollectGarbage", 0, Action::kCollectGarbage},
       {"CollectGarbage", 1, Action::kCollectGarbage},
       {"GetStats", 0, Action::kOperate},
+      {"Diff", 0, Action::kRead},
       {"Watch", 0, Action::kRead},
   };
   for (const auto& row : kRows) {

@@ -247,6 +247,40 @@ struct EntryDescription {
   Digest digest;  // SHA-256 over the digests of its blocks
 };
 
+struct DiffOptions {
+  bool values = true;           // how far values changed: the server reads the changed tensors
+  bool with_optimizer = false;  // also entries that are not weights
+  CallControl control;
+};
+
+// Over the elements of two tensors of one shape, as doubles; the parts of complex ones are
+// elements here. Differences that are no finite numbers are counted, not measured.
+struct ValueDifference {
+  uint64_t elements = 0;
+  uint64_t changed = 0;  // whose bits differ; another dtype: whose values differ
+  double max_abs = 0;    // of the differences
+  double l2 = 0;         // norm of the differences
+  double l2_from = 0;    // norm of the finite values that were there before
+  uint64_t not_finite = 0;
+};
+
+// A tensor that is not the same in both versions.
+struct TensorDifference {
+  // "added", "removed", "renamed" (the same tensor, another key), "reshaped", "recast"
+  // (another dtype, the same shape), "changed" (other values)
+  std::string kind;
+  std::optional<TensorSpec> from, to;  // key, dtype and shape
+  // changed and recast, if asked for and the dtypes have numbers
+  std::optional<ValueDifference> values;
+};
+
+struct VersionDiff {
+  VersionDescription from, to;
+  std::vector<TensorDifference> changes;  // in byte order of the key, the new one if there is one
+  uint64_t unchanged = 0;                 // tensors
+  uint64_t shared_bytes = 0;              // in blocks that both have
+};
+
 struct FormatAbility {
   std::string format;
   bool read = false;
@@ -476,6 +510,11 @@ class Client {
 
   absl::StatusOr<ModelDescription> GetModel(const std::string& model);
   absl::StatusOr<VersionDescription> GetVersion(const std::string& reference);
+
+  // What differs between two versions, also of two models. Nothing is read but manifests and,
+  // with options.values, the tensors that changed. Not retried once it has begun.
+  absl::StatusOr<VersionDiff> Diff(const std::string& from, const std::string& to,
+                                   const DiffOptions& options = {});
 
   // Points `alias` at the version. `expected`: the version it must point at now, 0: it
   // must not exist; nullopt: whatever it is. Aborted/CONFLICT otherwise.
