@@ -114,7 +114,7 @@ absl::StatusOr<Page<EntryDescription>> Client::ListEntries(const std::string& re
   RETURN_IF_ERROR(ReadEntries(&impl_->connection, &request, &entries));
   Page<EntryDescription> page;
   for (const ManifestEntry& entry : entries) {
-    page.items.push_back({entry.spec, TensorDigest(entry)});
+    page.items.push_back({entry.spec, TensorDigest(entry), entry.health});
   }
   page.next_page_token = request.page_token();
   return page;

@@ -11,6 +11,7 @@
 #include "storage/base/status.h"
 #include "storage/base/utf8.h"
 #include "storage/model/reference.h"
+#include "storage/model/value_counter.h"
 #include "storage/schema/schema.h"
 
 namespace ballast {
@@ -56,6 +57,7 @@ absl::StatusOr<PushResult> PushSourceTo(Connection* connection, Operation* opera
                                         const PushSource& source, const std::string& model,
                                         const PushOptions& options) {
   ASSIGN_OR_RETURN(const Manifest manifest, HashBlocks(source, operation, Progress::Phase::kHash));
+  if (options.no_nan) RETURN_IF_ERROR(CheckAllFinite(manifest));
   ASSIGN_OR_RETURN(PushResult result,
                    WithRetries(connection, operation, model, options, [&](PushExchange& exchange) {
                      return exchange.SendManifest(manifest, source);

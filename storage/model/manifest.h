@@ -2,13 +2,13 @@
 // the version but not to its identity (order, kinds, roles, ties, source facts).
 //
 // Encoding (little-endian; varint = unsigned LEB128):
-//   "BLM1" | varint flags (0) | u8 format | bytes writer | bytes metadata_json |
+//   "BLM1" | varint flags (1: has health) | u8 format | bytes writer | bytes metadata_json |
 //   bytes leaves_json | varint entry count | entries | varint tie groups |
 //   per group: varint count, varint entry indices
 //   entry: bytes key | u8 dtype | u8 kind | u8 role | varint ndim | varint dims |
-//          per block: 32 digest bytes, u32 CRC-32
-//   bytes = varint length, then the bytes
-// A block's size follows from the tensor's size, so it is not stored.
+//          per block: 32 digest bytes, u32 CRC-32 |
+//          with flag 1: u8 0 or (u8 1, varint nan, inf, zeros, f64 min, max, mean)
+//   bytes = varint length, then the bytes. A block's size follows from the tensor's size.
 #ifndef BALLAST_STORAGE_MODEL_MANIFEST_H_
 #define BALLAST_STORAGE_MODEL_MANIFEST_H_
 

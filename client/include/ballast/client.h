@@ -43,6 +43,7 @@
 #include "storage/base/limits.h"
 #include "storage/model/dtype.h"
 #include "storage/model/format.h"
+#include "storage/model/manifest.h"
 #include "storage/model/tensor_spec.h"
 #include "storage/schema/key_rules.h"
 #include "storage/schema/validate.h"
@@ -104,6 +105,7 @@ struct PushOptions {
   KeyRuleOptions rules;
   bool raw = false;  // send the file as it is; the server parses it
   SchemaChoice schema;
+  bool no_nan = false;  // refuse tensors with NaN or Inf; FailedPrecondition names the keys
   bool strict = true;   // of `schema`; the schema that is bound to the model stays strict
   std::string message;  // UTF-8, as the labels
   std::map<std::string, std::string> labels;
@@ -245,6 +247,8 @@ struct Page {
 struct EntryDescription {
   TensorSpec spec;
   Digest digest;  // SHA-256 over the digests of its blocks
+  // What its values are like, as the pusher counted them; nullopt: not counted.
+  std::optional<Health> health;
 };
 
 struct DiffOptions {
