@@ -256,7 +256,9 @@ TEST_F(AsyncPushTest, ManyThreadsPushAndFlushAtOnce) {
         std::string bytes = absl::StrCat(t, "/", i);
         Push(bytes);
         bytes.assign(bytes.size(), '!');
-        if (i % 10 == 0) EXPECT_TRUE(client_->Flush().ok());
+        if (i % 10 == 0) {
+          EXPECT_TRUE(client_->Flush().ok());
+        }
       }
     });
   }

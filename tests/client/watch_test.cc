@@ -1,4 +1,5 @@
 // Watching a model through connections that break: everything once, in order.
+#include <functional>
 #include <random>
 #include <thread>
 
