@@ -40,6 +40,11 @@ absl::StatusOr<VersionDescription> VersionFromProto(const v1::Version& version) 
   return out;
 }
 
+AliasMoveDescription AliasMoveFromProto(const v1::AliasMove& move) {
+  return {move.alias(), move.from_version(), move.to_version(), move.principal(),
+          TimeFromProto(move.time())};
+}
+
 ModelDescription ModelFromProto(const v1::Model& model) {
   ModelDescription out;
   out.model = model.model();

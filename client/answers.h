@@ -12,6 +12,7 @@ namespace ballast {
 absl::Time TimeFromProto(const google::protobuf::Timestamp& time);
 // Errors: Internal  the server sent a digest or format that is not one.
 absl::StatusOr<VersionDescription> VersionFromProto(const v1::Version& version);
+AliasMoveDescription AliasMoveFromProto(const v1::AliasMove& move);
 ModelDescription ModelFromProto(const v1::Model& model);
 
 // "vision/resnet:3"

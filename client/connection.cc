@@ -67,6 +67,10 @@ std::unique_ptr<ClientCall> Connection::OpenControl(absl::string_view method) {
 bool Connection::Retry(int attempt, const absl::Status& status, const CancelToken& cancel,
                        absl::Time deadline) {
   if (status.code() != absl::StatusCode::kUnavailable || attempt >= options_.retries) return false;
+  return BackOff(attempt, cancel, deadline);
+}
+
+bool Connection::BackOff(int attempt, const CancelToken& cancel, absl::Time deadline) {
   absl::BitGen random;
   const double spread = absl::Uniform(random, 0.75, 1.25);
   const absl::Duration wait =

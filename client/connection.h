@@ -40,6 +40,9 @@ class Connection {
   // another one; waits the back-off before it says yes.
   bool Retry(int attempt, const absl::Status& status, const CancelToken& cancel,
              absl::Time deadline);
+  // Waits the back-off after attempt number `attempt`; false if it was cancelled, or would
+  // end after the deadline.
+  bool BackOff(int attempt, const CancelToken& cancel, absl::Time deadline);
 
  private:
   const std::unique_ptr<Transport> transport_;

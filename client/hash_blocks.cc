@@ -7,6 +7,7 @@
 #include "storage/base/crc32.h"
 #include "storage/base/digest.h"
 #include "storage/base/status.h"
+#include "storage/model/value_counter.h"
 
 namespace ballast {
 namespace {
@@ -34,18 +35,31 @@ std::vector<Task> MakeTasks(const PushSource& source, const std::vector<uint32_t
   return tasks;
 }
 
+// Bytes are looked at three times while they are in the cache.
+constexpr size_t kPieceBytes = 64u << 10;
+
 absl::StatusOr<BlockRef> HashBlock(TensorSource* reader, uint32_t entry, uint64_t offset,
-                                   uint64_t size_bytes, Sha256* sha) {
+                                   uint64_t size_bytes, Sha256* sha, ValueCounter* values) {
   BlockRef block;
   while (size_bytes > 0) {
     ASSIGN_OR_RETURN(const Chunk chunk, reader->Read(entry, offset, size_bytes));
-    sha->Update(chunk.bytes);
-    block.crc32 = Crc32(chunk.bytes, block.crc32);
+    for (size_t at = 0; at < chunk.bytes.size(); at += kPieceBytes) {
+      const absl::string_view piece = chunk.bytes.substr(at, kPieceBytes);
+      sha->Update(piece);
+      block.crc32 = Crc32(piece, block.crc32);
+      values->Add(piece);
+    }
     offset += chunk.bytes.size();
     size_bytes -= chunk.bytes.size();
   }
   block.digest = sha->Finish();
   return block;
+}
+
+ValueTally Sum(const std::vector<ValueTally>& parts) {
+  ValueTally sum;
+  for (const ValueTally& part : parts) sum.Append(part);
+  return sum;
 }
 
 // The threads take tasks from one list and fill disjoint blocks of one manifest.
@@ -64,6 +78,7 @@ class BlockHasher {
   Operation* const operation_;
   const Progress::Phase phase_;
   Manifest manifest_;
+  std::vector<std::vector<ValueTally>> tallies_;  // of each entry's blocks
   std::vector<Task> tasks_;
   uint64_t total_bytes_ = 0;
   std::atomic<size_t> next_ = 0;
@@ -75,9 +90,12 @@ class BlockHasher {
 absl::Status BlockHasher::HashTask(const Task& task, TensorSource* reader, Sha256* sha) {
   ManifestEntry& entry = manifest_.entries[task.entry];
   const uint64_t size = CheckedTensorBytes(entry.spec);
+  ValueCounter values(entry.spec.dtype);
   for (uint64_t i = task.first_block; i < task.first_block + task.blocks; ++i) {
     const uint64_t length = BlockSize(size, i);
-    ASSIGN_OR_RETURN(entry.blocks[i], HashBlock(reader, task.entry, i * kBlockBytes, length, sha));
+    ASSIGN_OR_RETURN(entry.blocks[i],
+                     HashBlock(reader, task.entry, i * kBlockBytes, length, sha, &values));
+    tallies_[task.entry][i] = values.Finish();
     const uint64_t done = done_bytes_ += length;
     RETURN_IF_ERROR(operation_->Report(phase_, done, total_bytes_));
   }
@@ -99,10 +117,13 @@ void BlockHasher::Work() {
 
 absl::StatusOr<Manifest> BlockHasher::Run() {
   const std::vector<uint32_t> twins = TieRepresentatives(manifest_.entries.size(), manifest_.ties);
+  tallies_.resize(twins.size());
   for (uint32_t i = 0; i < twins.size(); ++i) {
     const uint64_t size = CheckedTensorBytes(manifest_.entries[i].spec);
     manifest_.entries[i].blocks.resize(BlockCount(size));
-    if (twins[i] == i) total_bytes_ += size;
+    if (twins[i] != i) continue;
+    tallies_[i].resize(BlockCount(size));
+    total_bytes_ += size;
   }
   tasks_ = MakeTasks(source_, twins);
   std::vector<std::thread> others;
@@ -111,7 +132,9 @@ absl::StatusOr<Manifest> BlockHasher::Run() {
   for (std::thread& thread : others) thread.join();
   RETURN_IF_ERROR(status_);
   for (uint32_t i = 0; i < twins.size(); ++i) {
-    if (twins[i] != i) manifest_.entries[i].blocks = manifest_.entries[twins[i]].blocks;
+    ManifestEntry& entry = manifest_.entries[i];
+    entry.health = HealthOf(entry.spec.dtype, Sum(tallies_[twins[i]]));
+    if (twins[i] != i) entry.blocks = manifest_.entries[twins[i]].blocks;
   }
   RETURN_IF_ERROR(source_.CheckContainer(manifest_));
   return std::move(manifest_);

@@ -114,7 +114,7 @@ absl::StatusOr<Page<EntryDescription>> Client::ListEntries(const std::string& re
   RETURN_IF_ERROR(ReadEntries(&impl_->connection, &request, &entries));
   Page<EntryDescription> page;
   for (const ManifestEntry& entry : entries) {
-    page.items.push_back({entry.spec, TensorDigest(entry)});
+    page.items.push_back({entry.spec, TensorDigest(entry), entry.health});
   }
   page.next_page_token = request.page_token();
   return page;
@@ -153,8 +153,7 @@ absl::StatusOr<std::vector<AliasMoveDescription>> Client::AliasHistory(const std
     RETURN_IF_ERROR(impl_->connection.Unary("ListAliasHistory", request, &response));
     Page<AliasMoveDescription> page;
     for (const v1::AliasMove& move : response.moves()) {
-      page.items.push_back({move.alias(), move.from_version(), move.to_version(), move.principal(),
-                            TimeFromProto(move.time())});
+      page.items.push_back(AliasMoveFromProto(move));
     }
     page.next_page_token = response.next_page_token();
     return page;

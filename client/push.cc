@@ -11,6 +11,7 @@
 #include "storage/base/status.h"
 #include "storage/base/utf8.h"
 #include "storage/model/reference.h"
+#include "storage/model/value_counter.h"
 #include "storage/schema/schema.h"
 
 namespace ballast {
@@ -56,6 +57,7 @@ absl::StatusOr<PushResult> PushSourceTo(Connection* connection, Operation* opera
                                         const PushSource& source, const std::string& model,
                                         const PushOptions& options) {
   ASSIGN_OR_RETURN(const Manifest manifest, HashBlocks(source, operation, Progress::Phase::kHash));
+  if (options.no_nan) RETURN_IF_ERROR(CheckAllFinite(manifest));
   ASSIGN_OR_RETURN(PushResult result,
                    WithRetries(connection, operation, model, options, [&](PushExchange& exchange) {
                      return exchange.SendManifest(manifest, source);
@@ -94,16 +96,30 @@ absl::StatusOr<PushResult> Client::PushFile(const std::string& path, const std::
   return ExplainChange(result.status(), path);
 }
 
+absl::StatusOr<PushResult> Client::Impl::PushTensors(absl::Span<const TensorView> tensors,
+                                                     const std::string& model,
+                                                     const PushOptions& options) {
+  RETURN_IF_ERROR(CheckPush(model, options, connection.limits()));
+  Operation operation = Begin(options.control);
+  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
+                   OpenPushTensors(tensors, options.rules, connection.limits()));
+  return PushSourceTo(&connection, &operation, *source, model, options);
+}
+
 absl::StatusOr<PushResult> Client::PushTensors(absl::Span<const TensorView> tensors,
                                                const std::string& model,
                                                const PushOptions& options) {
-  Connection* connection = &impl_->connection;
-  RETURN_IF_ERROR(CheckPush(model, options, connection->limits()));
-  Operation operation = impl_->Begin(options.control);
-  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
-                   OpenPushTensors(tensors, options.rules, connection->limits()));
-  return PushSourceTo(connection, &operation, *source, model, options);
+  return impl_->PushTensors(tensors, model, options);
 }
+
+std::future<absl::StatusOr<PushResult>> Client::PushAsync(absl::Span<const TensorView> tensors,
+                                                          const std::string& model,
+                                                          const PushOptions& options,
+                                                          const AsyncPushOptions& how) {
+  return impl_->pushes.Add(tensors, model, options, how);
+}
+
+absl::Status Client::Flush() { return impl_->pushes.Flush(); }
 
 absl::StatusOr<PushResult> Client::PushStream(ByteStream* stream, const std::string& model,
                                               const PushOptions& options) {

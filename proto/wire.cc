@@ -16,6 +16,8 @@ namespace {
 // A piece is sent when it has grown to this size; with its last entry it stays
 // well under gRPC's 4 MiB.
 constexpr size_t kPieceBytes = 1u << 20;
+// About what an entry takes beside its key and blocks.
+constexpr size_t kEntryBytes = 100;
 // Blocks of one entry in one message.
 constexpr size_t kBlocksPerEntryMessage = 16384;
 // Methods of the service Operations; all others are of Registry.
@@ -74,6 +76,19 @@ void SpecToProto(const TensorSpec& spec, v1::Entry* out) {
   for (const uint64_t dim : spec.shape) out->add_shape(dim);
   out->set_kind(KindToProto(spec.kind));
   out->set_role(spec.role == Role::kOther ? v1::ROLE_OTHER : v1::ROLE_WEIGHTS);
+}
+
+void HealthToProto(const Health& health, v1::Health* out) {
+  out->set_nan(health.nan);
+  out->set_inf(health.inf);
+  out->set_zeros(health.zeros);
+  out->set_min(health.min);
+  out->set_max(health.max);
+  out->set_mean(health.mean);
+}
+
+Health HealthFromProto(const v1::Health& in) {
+  return {in.nan(), in.inf(), in.zeros(), in.min(), in.max(), in.mean()};
 }
 
 void BlocksToProto(const ManifestEntry& entry, size_t begin, size_t end, v1::Entry* out) {
@@ -164,6 +179,7 @@ absl::Status StatusFromWire(int code, absl::string_view message, absl::string_vi
 void EntryToProto(const ManifestEntry& entry, uint64_t begin, uint64_t end, v1::Entry* out) {
   if (begin == 0) {
     SpecToProto(entry.spec, out);
+    if (entry.health.has_value()) HealthToProto(*entry.health, out->mutable_health());
   } else {
     out->set_continued(true);
   }
@@ -186,6 +202,7 @@ absl::StatusOr<ManifestEntry> EntryFromProto(const v1::Entry& entry) {
   }
   out.spec.kind = static_cast<Kind>(entry.kind());
   out.spec.role = entry.role() == v1::ROLE_OTHER ? Role::kOther : Role::kWeights;
+  if (entry.has_health()) out.health = HealthFromProto(entry.health());
   RETURN_IF_ERROR(BlocksFromProto(entry, &out.blocks));
   return out;
 }
@@ -214,7 +231,8 @@ absl::Status ForEachManifestPiece(const Manifest& manifest, bool with_blocks,
     do {
       const size_t end = std::min(blocks, begin + kBlocksPerEntryMessage);
       EntryToProto(entry, begin, end, out.piece()->add_entries());
-      RETURN_IF_ERROR(out.Grew(entry.spec.key.size() + 40 + (end - begin) * (Digest::kBytes + 4)));
+      RETURN_IF_ERROR(
+          out.Grew(entry.spec.key.size() + kEntryBytes + (end - begin) * (Digest::kBytes + 4)));
       begin = end;
     } while (begin < blocks);
   }

@@ -3,7 +3,10 @@
 #define BALLAST_SERVER_CALL_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
+
+#include "server/call_end.h"
 
 namespace ballast {
 
@@ -11,6 +14,9 @@ struct Call {
   std::string method;     // "Push"
   std::string principal;  // who calls; "anonymous" without a client certificate
   std::string peer;       // transport address
+  // For a handler that waits for something else than its stream. Owners: the handler's side
+  // and the transport.
+  std::shared_ptr<CallEnd> end = std::make_shared<CallEnd>();
   // Set by the handler for the log.
   std::string subject;    // model or reference
   uint64_t bytes_in = 0;  // payload

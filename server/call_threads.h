@@ -1,5 +1,5 @@
 // The threads that serve calls: streams of data have theirs, so that a full house of
-// them does not slow down a lookup.
+// them does not slow down a lookup; so have watches, which sleep in them for days.
 #ifndef BALLAST_SERVER_CALL_THREADS_H_
 #define BALLAST_SERVER_CALL_THREADS_H_
 
@@ -15,9 +15,11 @@ struct CallThreads {
 
   explicit CallThreads(const Limits& limits)
       : control(kControlThreads, kControlQueue),
-        data(limits.streams_max, limits.stream_queue_max) {}
+        data(limits.streams_max, limits.stream_queue_max),
+        watch(limits.watches_max, /*queue_max=*/0) {}
   WorkerPool control;
   WorkerPool data;
+  WorkerPool watch;
 };
 
 }  // namespace ballast

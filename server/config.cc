@@ -182,6 +182,8 @@ constexpr LimitRange kRanges[] = {
     {"page_entries_max", 1, kAny},
     {"block_file_bytes", kBlockBytes, kAny},
     {"tally_age_ms_max", 0, kYearMs},
+    {"watches_max", 1, 10'000},  // threads
+    {"watch_poll_ms", 100, kYearMs},
 };
 
 void CheckLimits(const Limits& limits, Problems* problems) {

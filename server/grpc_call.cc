@@ -60,7 +60,7 @@ absl::StatusOr<std::optional<Frame>> GrpcCall::Read() {
 }
 
 absl::Status GrpcCall::Write(Frame frame) {
-  if (method_->moves_data) return Send(std::move(frame));
+  if (method_->moves_data || method_->sleeps) return Send(std::move(frame));
   if (held_) RETURN_IF_ERROR(Send(*std::exchange(held_, std::nullopt)));
   held_ = std::move(frame);
   return absl::OkStatus();

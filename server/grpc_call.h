@@ -41,7 +41,10 @@ class GrpcCall : public grpc::ServerGenericBidiReactor, public FrameStream {
  private:
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override { ops_.OnWriteDone(ok); }
-  void OnCancel() override { ops_.End(absl::CancelledError("the call was cancelled")); }
+  void OnCancel() override {
+    ops_.End(absl::CancelledError("the call was cancelled"));
+    call_.end->Set();
+  }
   void OnDone() override { delete this; }
   void Serve();
   absl::Status Send(Frame frame);

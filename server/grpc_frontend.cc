@@ -50,6 +50,8 @@ using Generic18 = Stub::WithGenericMethod_UndeleteVersion<Generic17>;
 using Generic19 = Stub::WithGenericMethod_GetVersionUse<Generic18>;
 using Generic20 = Stub::WithGenericMethod_SetRetention<Generic19>;
 using Generic21 = Stub::WithGenericMethod_GetRetention<Generic20>;
+using Generic22 = Stub::WithGenericMethod_Watch<Generic21>;
+using Generic23 = Stub::WithGenericMethod_Diff<Generic22>;
 
 using OperationsStub = v1::Operations;
 using GenericOperations0 = OperationsStub::WithCallbackMethod_GetStats<OperationsStub::Service>;
@@ -107,7 +109,7 @@ grpc::ServerUnaryReactor* ServeNamed(const CallContext& with, const char* method
   return reactor;
 }
 
-class NamedRegistry : public Generic21 {
+class NamedRegistry : public Generic23 {
  public:
   // `with` must outlive this.
   explicit NamedRegistry(const CallContext* with) : with_(with) {}
@@ -194,16 +196,18 @@ class Frontend : public GrpcFrontend, private grpc::CallbackGenericService {
   }
 
  private:
+  WorkerPool* PoolOf(const Method* method) const {
+    if (method == nullptr) return &with_.threads->control;
+    if (method->sleeps) return &with_.threads->watch;
+    return method->moves_data ? &with_.threads->data : &with_.threads->control;
+  }
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
     const std::string& path = context->method();
     const auto it = with_.methods->find(path.substr(path.rfind('/') + 1));
     const bool known = it != with_.methods->end() && path == wire::MethodPath(it->first);
     const Method* method = known ? &it->second : nullptr;
-    return new GrpcCall(
-        context, method,
-        known && method->moves_data ? &with_.threads->data : &with_.threads->control,
-        with_.observers, limits_);
+    return new GrpcCall(context, method, PoolOf(method), with_.observers, limits_);
   }
 
   const CallContext with_;

@@ -67,9 +67,11 @@ sigset_t BlockStopSignals() {
 
 std::vector<LimitUse> LimitsInUse(const CallThreads& threads) {
   const PoolLoad data = threads.data.load();
+  const PoolLoad watch = threads.watch.load();
   const ProcessStats process = ReadProcessStats();
   return {{"streams_max", data.busy, data.threads_max},
           {"stream_queue_max", data.queued, data.queue_max},
+          {"watches_max", watch.busy, watch.threads_max},
           {"open_files", process.open_fds, process.max_fds}};
 }
 
@@ -125,12 +127,13 @@ absl::Status Serve(const Config& config, Log* log, const sigset_t& stop_signals)
   MemoryBudget manifest_memory(config.limits.manifest_memory_bytes,
                                std::chrono::milliseconds(config.limits.manifest_wait_ms),
                                "manifest_memory_bytes");
+  Watches watches;
   CallThreads threads(config.limits);
   Statistics statistics(
       {catalog.get(), engine->monitor(), config.limits, [&] { return LimitsInUse(threads); }});
   const Services services{
       catalog.get(),    engine->blobs(), &authorizer, config.limits, config.data_dir + "/tmp",
-      &manifest_memory, &collector,      &statistics};
+      &manifest_memory, &collector,      &statistics, &watches};
   const MethodTable methods = MakeMethodTable(services);
   Readiness readiness(engine->monitor(), config.limits.ready_free_bytes_min);
   const std::unique_ptr<Metrics> metrics =
@@ -159,6 +162,7 @@ absl::Status Serve(const Config& config, Log* log, const sigset_t& stop_signals)
   TellServiceManager("STOPPING=1", log);
   readiness.SetStopping();
   manifest_memory.Close();
+  watches.Close();
   frontend->Stop(config.grace);
   log->Write(LogLevel::kInfo, "stopped", {});
   return absl::OkStatus();

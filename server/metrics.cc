@@ -122,7 +122,7 @@ MetricsImpl::MetricsImpl(const Sources& sources)
   blocks_stored_ = &blocks.Add({{"result", "stored"}});
   blocks_known_ = &blocks.Add({{"result", "known"}});
   for (const auto& [name, method] : *sources.methods) {
-    AddMethod(name, method.moves_data ? absl::AsciiStrToLower(name) : kControl);
+    AddMethod(name, method.moves_data || method.sleeps ? absl::AsciiStrToLower(name) : kControl);
   }
   AddMethod(kNoMethod, kControl);
 }

@@ -10,7 +10,7 @@
 //   ballast_sent_bytes_total{class}            messages that went
 //   ballast_pushes_refused_total{reason}       pushes that were the caller's fault, or did not fit
 //   ballast_push_blocks_total{result}          blocks of committed pushes: stored, known
-//   ballast_threads_busy{pool}, _threads_max   threads that serve calls: control, data
+//   ballast_threads_busy{pool}, _threads_max   threads that serve calls: control, data, watch
 //   ballast_queued_calls{pool}, _queue_max     calls that wait for one of them
 //   ballast_store_…                            StoreUsage
 //   ballast_ready                              1 if /readyz says yes

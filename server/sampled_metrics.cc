@@ -48,15 +48,17 @@ double Double(uint64_t value) { return static_cast<double>(value); }
 void AddThreads(const CallThreads& threads, Families* out) {
   const PoolLoad control = threads.control.load();
   const PoolLoad data = threads.data.load();
-  const auto both = [&](const char* name, const char* help, uint64_t PoolLoad::*field) {
+  const PoolLoad watch = threads.watch.load();
+  const auto each = [&](const char* name, const char* help, uint64_t PoolLoad::*field) {
     out->Begin(name, MetricType::Gauge, help);
     out->Value(Double(control.*field), {{"pool", "control"}});
     out->Value(Double(data.*field), {{"pool", "data"}});
+    out->Value(Double(watch.*field), {{"pool", "watch"}});
   };
-  both("ballast_threads_busy", "Threads that serve a call.", &PoolLoad::busy);
-  both("ballast_threads_max", "Most threads that serve calls.", &PoolLoad::threads_max);
-  both("ballast_queued_calls", "Calls that wait for a thread.", &PoolLoad::queued);
-  both("ballast_queue_max", "Calls that may wait before others are refused.", &PoolLoad::queue_max);
+  each("ballast_threads_busy", "Threads that serve a call.", &PoolLoad::busy);
+  each("ballast_threads_max", "Most threads that serve calls.", &PoolLoad::threads_max);
+  each("ballast_queued_calls", "Calls that wait for a thread.", &PoolLoad::queued);
+  each("ballast_queue_max", "Calls that may wait before others are refused.", &PoolLoad::queue_max);
 }
 
 void AddStore(StoreMonitor* store, Families* out) {

@@ -8,6 +8,7 @@
 #include "server/authorizer.h"
 #include "server/use_cases/memory_budget.h"
 #include "server/use_cases/statistics.h"
+#include "server/use_cases/watches.h"
 #include "storage/base/limits.h"
 #include "storage/store/blob_store.h"
 #include "storage/store/catalog.h"
@@ -24,6 +25,7 @@ struct Services {
   MemoryBudget* manifest_memory = nullptr;  // of manifests. Must outlive this.
   Collector* collector = nullptr;           // Must outlive this.
   Statistics* statistics = nullptr;         // Must outlive this.
+  Watches* watches = nullptr;               // Must outlive this.
 };
 
 }  // namespace ballast

@@ -34,9 +34,9 @@ std::string ChosenName(const CLI::App& app) {
 }
 
 void Add(CLI::App* app, Session* session, Command* chosen) {
-  for (const auto add :
-       {AddPush, AddPull, AddConvert, AddInspect, AddValidate, AddSchema, AddLs, AddVersions,
-        AddShow, AddAlias, AddRm, AddUndelete, AddRetention, AddGc, AddStats, AddVersion}) {
+  for (const auto add : {AddPush, AddPull, AddConvert, AddInspect, AddValidate, AddSchema, AddLs,
+                         AddVersions, AddShow, AddDiff, AddAlias, AddRm, AddUndelete, AddRetention,
+                         AddGc, AddStats, AddWatch, AddVersion}) {
     add(app, session, chosen);
   }
 }

@@ -24,12 +24,14 @@ void AddSchema(CLI::App* app, Session* session, Command* chosen);
 void AddLs(CLI::App* app, Session* session, Command* chosen);
 void AddVersions(CLI::App* app, Session* session, Command* chosen);
 void AddShow(CLI::App* app, Session* session, Command* chosen);
+void AddDiff(CLI::App* app, Session* session, Command* chosen);
 void AddAlias(CLI::App* app, Session* session, Command* chosen);
 void AddRm(CLI::App* app, Session* session, Command* chosen);
 void AddUndelete(CLI::App* app, Session* session, Command* chosen);
 void AddRetention(CLI::App* app, Session* session, Command* chosen);
 void AddGc(CLI::App* app, Session* session, Command* chosen);
 void AddStats(CLI::App* app, Session* session, Command* chosen);
+void AddWatch(CLI::App* app, Session* session, Command* chosen);
 void AddVersion(CLI::App* app, Session* session, Command* chosen);
 
 }  // namespace ballast::cli

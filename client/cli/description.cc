@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "storage/base/status.h"
@@ -21,15 +22,34 @@ std::string ShapeOf(const Json& entry) {
   return absl::StrCat("[", absl::StrJoin(dims, ", "), "]");
 }
 
+// "-0.5 to 0.5, mean 0.01, 3 zeros"; what is not finite comes first.
+std::string HealthText(const Json& entry) {
+  const auto health = entry.find("health");
+  if (health == entry.end()) return "";
+  std::string out;
+  for (const char* bad : {"nan", "inf"}) {
+    const uint64_t count = MemberNumber(*health, bad);
+    if (count > 0) absl::StrAppend(&out, count, bad[0] == 'n' ? " NaN, " : " Inf, ");
+  }
+  absl::StrAppendFormat(&out, "%.3g to %.3g, mean %.3g", health->value("min", 0.0),
+                        health->value("max", 0.0), health->value("mean", 0.0));
+  const uint64_t zeros = MemberNumber(*health, "zeros");
+  return zeros == 0 ? out : absl::StrCat(out, ", ", Count(zeros, "zero"));
+}
+
 std::string EntryTable(const std::vector<Json>& entries) {
   const bool digests = std::any_of(entries.begin(), entries.end(),
                                    [](const Json& entry) { return entry.contains("sha256"); });
+  const bool health = std::any_of(entries.begin(), entries.end(),
+                                  [](const Json& entry) { return entry.contains("health"); });
   std::vector<std::vector<std::string>> rows = {{"KEY", "DTYPE", "SHAPE", "KIND", "ROLE"}};
+  if (health) rows[0].push_back("VALUES");
   if (digests) rows[0].push_back("SHA256");
   for (const Json& entry : entries) {
     const std::string kind = MemberText(entry, "kind");
     rows.push_back({MemberText(entry, "key"), MemberText(entry, "dtype"), ShapeOf(entry),
                     kind == "unknown" ? "" : kind, MemberText(entry, "role")});
+    if (health) rows.back().push_back(HealthText(entry));
     if (digests) rows.back().push_back(MemberText(entry, "sha256"));
   }
   return Table(rows);

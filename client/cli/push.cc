@@ -106,6 +106,8 @@ void AddPush(CLI::App* app, Session* session, Command* chosen) {
       ->type_name("FILE|REF");
   push->add_flag("--no-strict", flags->no_strict,
                  "allow entries that --schema has or lacks; a bound schema stays strict");
+  push->add_flag("--no-nan", flags->options.no_nan,
+                 "refuse tensors that hold NaN or Inf, before anything is sent");
   AddRuleFlags(push, &flags->options.rules);
   push->add_option("--message", flags->options.message, "what a person should know of it");
   AddList(push, "--label", &flags->labels, "KEY=VALUE")->type_name("LABEL");

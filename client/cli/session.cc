@@ -93,6 +93,11 @@ absl::Status Session::Tell(absl::string_view line) {
   return quiet_ || json_ ? absl::OkStatus() : Print(absl::StrCat(line, "\n"));
 }
 
+void Session::Note(absl::string_view line) {
+  EndProgress();
+  if (!quiet_ && !json_) std::fprintf(stderr, "ballast: %s\n", Printable(line).c_str());
+}
+
 void Session::Warn(const std::vector<std::string>& warnings) {
   EndProgress();
   if (quiet_ || json_) return;

@@ -43,6 +43,8 @@ class Session {
   absl::Status Print(absl::string_view text);
   // What a person wants to know and a script does not: nothing under --quiet or --json.
   absl::Status Tell(absl::string_view line);
+  // To stderr, for a person; nothing under --quiet or --json.
+  void Note(absl::string_view line);
   // To stderr, unless they stand in the JSON.
   void Warn(const std::vector<std::string>& warnings);
   // The report behind a refusal that the caller returns.

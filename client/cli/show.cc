@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -50,6 +51,40 @@ std::string LeavesText(const Json& details, const std::string& reference) {
   return out;
 }
 
+// How many tensors hold what is no finite number, and which.
+struct HealthSummary {
+  uint64_t counted = 0;
+  uint64_t nan = 0;  // values
+  uint64_t inf = 0;
+  std::vector<std::string> keys;  // of tensors with either
+};
+
+HealthSummary SummaryOf(const Json& details) {
+  HealthSummary out;
+  for (const Json& entry : MemberItems(details, "entries")) {
+    const auto health = entry.find("health");
+    if (health == entry.end()) continue;
+    ++out.counted;
+    const uint64_t nan = MemberNumber(*health, "nan"), inf = MemberNumber(*health, "inf");
+    out.nan += nan;
+    out.inf += inf;
+    if (nan + inf > 0) out.keys.push_back(MemberText(entry, "key"));
+  }
+  return out;
+}
+
+std::string HealthText(const HealthSummary& health) {
+  constexpr size_t kNamed = 5;
+  if (health.counted == 0) return "";
+  if (health.keys.empty()) return "no NaN or Inf";
+  const std::vector<std::string> named(
+      health.keys.begin(),
+      health.keys.begin() + static_cast<ptrdiff_t>(std::min(kNamed, health.keys.size())));
+  return absl::StrCat(health.nan, " NaN, ", health.inf, " Inf in ",
+                      Count(health.keys.size(), "tensor"), ": ", absl::StrJoin(named, ", "),
+                      named.size() < health.keys.size() ? ", …" : "");
+}
+
 std::string Describe(const VersionDescription& version, const Json& details,
                      const std::string& usage) {
   const std::string reference = absl::StrCat(version.model, ":", version.version);
@@ -64,6 +99,7 @@ std::string Describe(const VersionDescription& version, const Json& details,
                             " new with this version")},
       {"stored", usage},
       {"ties", TieText(details)},
+      {"values", HealthText(SummaryOf(details))},
       {"parent", version.parent == 0 ? "" : absl::StrCat(version.model, ":", version.parent)},
       {"message", version.message},
       {"labels", LabelText(version.labels)},
@@ -102,6 +138,11 @@ absl::Status RunShow(Session* session, const std::string& reference) {
   for (const char* member : {"writer", "ties", "leaves"}) {
     json[member] = details.value(member, Json());
   }
+  const HealthSummary health = SummaryOf(details);
+  json["health"] = {{"tensors_counted", health.counted},
+                    {"nan", health.nan},
+                    {"inf", health.inf},
+                    {"keys", health.keys}};
   json["bytes_exclusive"] = usage.has_value() ? Json(usage->exclusive_bytes) : Json(nullptr);
   json["bytes_shared"] = usage.has_value() ? Json(usage->shared_bytes) : Json(nullptr);
   return session->Print(JsonLine(json));

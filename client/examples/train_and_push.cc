@@ -1,5 +1,5 @@
-// Trains a small network and pushes a checkpoint after every epoch; the alias
-// `candidate` follows the newest one.
+// Trains a small network and pushes a checkpoint after every epoch, beside the training;
+// the alias `candidate` follows the newest one.
 //
 //   train_and_push SERVER MODEL [EPOCHS]
 
@@ -45,13 +45,17 @@ int Run(ballast::Client* client, const std::string& model, int epochs) {
     options.message = "epoch " + std::to_string(epoch);
     options.labels["loss"] = std::to_string(loss);
     options.alias = "candidate";
-    const auto pushed = ballast::torch::PushModule(client, *net, model, options);
-    if (!pushed.ok()) {
-      std::cerr << "push: " << pushed.status() << "\n";
-      return 1;
-    }
-    std::cerr << pushed->reference << " loss " << loss << ", " << pushed->bytes_new
-              << " new bytes\n";
+    ballast::AsyncPushOptions how;
+    how.done = [loss](const absl::StatusOr<ballast::PushResult>& pushed) {
+      if (!pushed.ok()) return;  // Flush tells
+      std::cerr << pushed->reference << " loss " << loss << ", " << pushed->bytes_new
+                << " new bytes\n";
+    };
+    ballast::torch::PushModuleAsync(client, *net, model, options, how);
+  }
+  if (const absl::Status pushed = client->Flush(); !pushed.ok()) {
+    std::cerr << pushed << "\n";
+    return 1;
   }
   std::cout << OutputsFor(net) << "\n";
   return 0;
@@ -64,12 +68,16 @@ int main(int argc, char** argv) {
     std::cerr << "usage: train_and_push SERVER MODEL [EPOCHS]\n";
     return 2;
   }
+  const int epochs = argc > 3 ? std::atoi(argv[3]) : 3;
   ballast::ClientOptions options;
   options.server = argv[1];
+  // Every epoch is kept. Where the newest is enough, AsyncPushOptions::newest_wins needs room
+  // for one.
+  options.async_pushes_max = static_cast<size_t>(epochs);
   const auto client = ballast::Client::Connect(options);
   if (!client.ok()) {
     std::cerr << client.status() << "\n";
     return 1;
   }
-  return Run(client->get(), argv[2], argc > 3 ? std::atoi(argv[3]) : 3);
+  return Run(client->get(), argv[2], epochs);
 }

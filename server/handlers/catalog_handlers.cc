@@ -215,14 +215,7 @@ absl::Status ListAliasHistory(const Services& services, Call* call,
     ASSIGN_OR_RETURN(
         const AliasHistoryPage page,
         services.catalog->ListAliasHistory(request.model(), request.alias(), page_size, below));
-    for (const AliasMove& move : page.moves) {
-      v1::AliasMove* out = response->add_moves();
-      out->set_alias(move.alias);
-      out->set_from_version(move.from);
-      out->set_to_version(move.to);
-      out->set_principal(move.principal);
-      TimeToProto(move.time, out->mutable_time());
-    }
+    for (const AliasMove& move : page.moves) AliasMoveToProto(move, response->add_moves());
     response->set_next_page_token(MakePageToken(listing, page.next_page_token));
     return absl::OkStatus();
   });
@@ -286,6 +279,8 @@ MethodTable MakeMethodTable(const Services& services) {
   AddDeletionMethods(services, &table);
   AddCollectionMethods(services, &table);
   AddOperationsMethods(services, &table);
+  AddDiffMethods(services, &table);
+  AddWatchMethods(services, &table);
   return table;
 }
 

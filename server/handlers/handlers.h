@@ -23,6 +23,7 @@ using Handler = std::function<absl::Status(Call*, FrameStream*)>;
 struct Method {
   Handler handler;
   bool moves_data = false;  // long, with payload or a manifest: runs apart from the control calls
+  bool sleeps = false;      // mostly waits: has threads of its own, at most limits.watches_max
 };
 
 // By name: "Push", "GetVersion" … Thread-safe once built.
@@ -40,6 +41,8 @@ void AddCatalogMethods(const Services& services, MethodTable* table);     // lis
 void AddDeletionMethods(const Services& services, MethodTable* table);    // …delete…, retention
 void AddCollectionMethods(const Services& services, MethodTable* table);  // CollectGarbage
 void AddOperationsMethods(const Services& services, MethodTable* table);  // GetStats
+void AddDiffMethods(const Services& services, MethodTable* table);        // Diff
+void AddWatchMethods(const Services& services, MethodTable* table);       // Watch
 
 }  // namespace ballast
 

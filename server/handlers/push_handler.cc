@@ -22,6 +22,7 @@ PushParameters OptionsOf(const v1::PushHeader& header, std::string schema_json) 
   options.labels = {header.labels().begin(), header.labels().end()};
   options.parent = header.parent();
   options.alias = header.alias();
+  options.no_nan = header.no_nan();
   options.gate.schema_json = std::move(schema_json);
   options.gate.schema_reference = header.schema_reference();
   options.gate.strict = !header.non_strict();

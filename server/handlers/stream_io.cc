@@ -29,6 +29,14 @@ void VersionToProto(const VersionInfo& version, v1::Version* out) {
   TimeToProto(version.deletion->until, deletion->mutable_until());
 }
 
+void AliasMoveToProto(const AliasMove& move, v1::AliasMove* out) {
+  out->set_alias(move.alias);
+  out->set_from_version(move.from);
+  out->set_to_version(move.to);
+  out->set_principal(move.principal);
+  TimeToProto(move.time, out->mutable_time());
+}
+
 void TimeToProto(absl::Time time, google::protobuf::Timestamp* out) {
   const int64_t nanos = absl::ToUnixNanos(time);
   out->set_seconds(nanos / 1'000'000'000);

@@ -22,6 +22,7 @@
 namespace ballast {
 
 void VersionToProto(const VersionInfo& version, v1::Version* out);
+void AliasMoveToProto(const AliasMove& move, v1::AliasMove* out);
 void TimeToProto(absl::Time time, google::protobuf::Timestamp* out);
 
 // Reads one message that must be there.

@@ -70,6 +70,7 @@ absl::Status Push::OfferManifest(Manifest manifest) {
   RETURN_IF_ERROR(CheckManifestJson(manifest_));
   if (manifest_.entries.empty()) warnings_.emplace_back("the state dict is empty");
   RETURN_IF_ERROR(gate_->Check(GatedSpecs(manifest_)));
+  if (options_.no_nan) RETURN_IF_ERROR(CheckAllFinite(manifest_), "push");
   RETURN_IF_ERROR(CollectBlocks());
   return AskStore();
 }

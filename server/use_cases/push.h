@@ -25,6 +25,7 @@
 #include "storage/base/chunk.h"
 #include "storage/formats/state_dict.h"
 #include "storage/model/manifest.h"
+#include "storage/model/value_counter.h"
 #include "storage/schema/key_rules.h"
 
 namespace ballast {
@@ -34,8 +35,9 @@ struct PushParameters {
   std::string request_id;
   std::string message;
   std::map<std::string, std::string> labels;
-  std::string parent;  // reference of the same model, or ""
-  std::string alias;   // or ""
+  std::string parent;   // reference of the same model, or ""
+  std::string alias;    // or ""
+  bool no_nan = false;  // refuse tensors with NaN or Inf
   GateOptions gate;
 };
 
@@ -57,7 +59,8 @@ class Push {
 
   // Takes the description of what will come; block CRCs in it are ignored. Afterwards
   // needed() lists the blocks to send, in order.
-  // Errors: FailedPrecondition/SCHEMA_MISMATCH  see report(). InvalidArgument.
+  // Errors: FailedPrecondition/SCHEMA_MISMATCH  see report(); without a reason: no_nan.
+  //         InvalidArgument.
   absl::Status OfferManifest(Manifest manifest);
 
   // Numbers of the blocks that the store lacks; a block's number counts distinct
@@ -73,7 +76,8 @@ class Push {
 
   // Parses a file: forward for .dat and safetensors, spooled for the rest. `format`
   // kUnknown: by content. `progress` is called now and then.
-  // Errors: as ReadStateDict; FailedPrecondition/SCHEMA_MISMATCH  see report().
+  // Errors: as ReadStateDict; FailedPrecondition/SCHEMA_MISMATCH  see report(); without a
+  //         reason: no_nan.
   absl::Status ReadFile(ByteStream* file, Format format, const KeyRuleOptions& rules,
                         const std::function<absl::Status()>& progress);
 
@@ -108,7 +112,8 @@ class Push {
   absl::Status FinishBlock();
   absl::Status CheckArrived(uint64_t first, std::optional<uint32_t> want) const;
   absl::Status BeginStoring();
-  absl::Status StoreBlock(std::string bytes, std::vector<BlockRef>* blocks);
+  absl::Status StoreBlock(std::string bytes, ValueCounter* values, ValueTally* tally,
+                          std::vector<BlockRef>* blocks);
   absl::Status ReadForward(ByteStream* file, Format format, const KeyRules& rules,
                            const std::function<absl::Status()>& progress);
   absl::Status ReadForwardEntry(class ForwardReader* reader, ManifestEntry* entry, bool keep,

@@ -42,6 +42,7 @@ absl::Status Push::ReadFile(ByteStream* file, Format format, const KeyRuleOption
   } else {
     RETURN_IF_ERROR(ReadSpooled(&stream, format, *rules, progress));
   }
+  if (options_.no_nan) RETURN_IF_ERROR(CheckAllFinite(manifest_), "push");
   if (manifest_.entries.empty()) warnings_.push_back("the state dict is empty");
   return absl::OkStatus();
 }
@@ -78,8 +79,11 @@ void Push::KeepTrueTies(const Ties& claimed) {
                                    first_dropped, ": the tensors differ"));
 }
 
-absl::Status Push::StoreBlock(std::string bytes, std::vector<BlockRef>* blocks) {
+absl::Status Push::StoreBlock(std::string bytes, ValueCounter* values, ValueTally* tally,
+                              std::vector<BlockRef>* blocks) {
   const BlockRef block{Sha256Of(bytes), Crc32(bytes)};
+  values->Add(bytes);
+  tally->Append(values->Finish());
   blocks->push_back(block);
   return lane_->Add(block.digest, block.crc32, std::move(bytes));
 }
@@ -148,13 +152,16 @@ absl::Status Push::ReadForwardEntry(ForwardReader* reader, ManifestEntry* entry,
                                     const std::function<absl::Status()>& progress) {
   if (!keep) return absl::OkStatus();
   const uint64_t size = CheckedTensorBytes(entry->spec);
+  ValueCounter values(entry->spec.dtype);
+  ValueTally tally;
   for (uint64_t b = 0; b < BlockCount(size); ++b) {
     std::string bytes(BlockSize(size, b), '\0');
     RETURN_IF_ERROR(reader->Read(absl::MakeSpan(bytes)));
     received_bytes_ += bytes.size();
-    RETURN_IF_ERROR(StoreBlock(std::move(bytes), &entry->blocks));
+    RETURN_IF_ERROR(StoreBlock(std::move(bytes), &values, &tally, &entry->blocks));
     RETURN_IF_ERROR(progress());
   }
+  entry->health = HealthOf(entry->spec.dtype, tally);
   return absl::OkStatus();
 }
 
@@ -191,6 +198,8 @@ absl::Status Push::StoreEntries(const ByteSource& source, const SourceStateDict&
     ManifestEntry& entry = manifest_.entries.emplace_back();
     entry.spec = dict.entries[e].spec;
     const uint64_t size = CheckedTensorBytes(entry.spec);
+    ValueCounter values(entry.spec.dtype);
+    ValueTally tally;
     for (uint64_t b = 0; b < BlockCount(size); ++b) {
       const uint64_t want = BlockSize(size, b);
       std::string bytes;
@@ -200,9 +209,10 @@ absl::Status Push::StoreEntries(const ByteSource& source, const SourceStateDict&
                          tensors->Read(e, b * kBlockBytes + bytes.size(), want - bytes.size()));
         bytes.append(chunk.bytes.data(), chunk.bytes.size());
       }
-      RETURN_IF_ERROR(StoreBlock(std::move(bytes), &entry.blocks));
+      RETURN_IF_ERROR(StoreBlock(std::move(bytes), &values, &tally, &entry.blocks));
       RETURN_IF_ERROR(progress());
     }
+    entry.health = HealthOf(entry.spec.dtype, tally);
   }
   return tensors->VerifyRest();
 }

@@ -102,7 +102,7 @@ absl::StatusOr<Chunk> StoreTensorSource::Read(uint32_t entry, uint64_t offset, u
     held_checked_ = false;
   }
   const bool whole = offset % kBlockBytes == 0 && max_bytes >= held_.bytes.size();
-  if (!whole) RETURN_IF_ERROR(CheckHeld(tensor));
+  if (!whole || checks_all_) RETURN_IF_ERROR(CheckHeld(tensor));
   return held_.Sub(offset % kBlockBytes, max_bytes);
 }
 

@@ -24,6 +24,9 @@ class StoreTensorSource : public TensorSource {
   // at a time. Any other order works too, block by block.
   void ReadInOrder(const std::vector<uint32_t>& entries);
 
+  // From now on whole blocks are checked too: for who computes with them.
+  void CheckWholeBlocks() { checks_all_ = true; }
+
   // Errors: DataLoss  the block is gone, damaged, or of another size or CRC than the
   //         manifest says; names the key. Unavailable.
   absl::StatusOr<Chunk> Read(uint32_t entry, uint64_t offset, uint64_t max_bytes) override;
@@ -46,6 +49,7 @@ class StoreTensorSource : public TensorSource {
   uint32_t held_entry_ = UINT32_MAX;
   uint64_t held_block_ = 0;
   bool held_checked_ = false;
+  bool checks_all_ = false;
   Chunk held_;
 
   std::vector<uint32_t> order_;

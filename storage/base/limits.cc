@@ -50,6 +50,9 @@ absl::Span<const LimitField> AllLimits() {
       LimitField{"usage_manifest_bytes_max", &Limits::usage_manifest_bytes_max},
       LimitField{"ready_free_bytes_min", &Limits::ready_free_bytes_min},
       LimitField{"tally_age_ms_max", &Limits::tally_age_ms_max},
+      LimitField{"verify_bytes_per_second", &Limits::verify_bytes_per_second},
+      LimitField{"watches_max", &Limits::watches_max},
+      LimitField{"watch_poll_ms", &Limits::watch_poll_ms},
   };
   return kFields;
 }

@@ -90,6 +90,11 @@ struct Limits {
                                               // one more block file would fit; 0: no such rule
   uint64_t tally_age_ms_max = 300'000;  // a count of versions is used for so long: counting reads
                                         // the records of all versions
+  uint64_t verify_bytes_per_second = 128u << 20;  // read by a verification: it shares the disk
+                                                  // with pulls
+  uint64_t watches_max = 256;       // watches at once; each has a thread that mostly sleeps
+  uint64_t watch_poll_ms = 10'000;  // a watch looks by itself so often: news of changes made
+                                    // by another server can be lost
 };
 
 // A limit by its name, for the configuration file and the capabilities answer.

@@ -2,15 +2,18 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "storage/base/digest.h"
 #include "storage/base/status.h"
 #include "storage/base/utf8.h"
 #include "storage/formats/json_text.h"
+#include "storage/model/value_counter.h"
 
 namespace ballast {
 namespace {
@@ -43,11 +46,16 @@ class TensorHasher {
   TensorHasher(TensorSource* source, const std::function<bool(uint64_t)>& progress)
       : source_(source), progress_(progress) {}
 
-  absl::StatusOr<Digest> Hash(uint32_t entry, uint64_t size_bytes) {
+  // Also counts its values, block by block as a push does.
+  absl::StatusOr<Digest> Hash(uint32_t entry, uint64_t size_bytes, ValueCounter* values,
+                              ValueTally* tally) {
     for (uint64_t offset = 0; offset < size_bytes;) {
-      ASSIGN_OR_RETURN(const Chunk chunk, source_->Read(entry, offset, kBlockBytes));
+      ASSIGN_OR_RETURN(const Chunk chunk,
+                       source_->Read(entry, offset, kBlockBytes - offset % kBlockBytes));
       sha_.Update(chunk.bytes);
+      values->Add(chunk.bytes);
       offset += chunk.bytes.size();
+      if (offset % kBlockBytes == 0) tally->Append(values->Finish());
       done_ += chunk.bytes.size();
       if (progress_ && !progress_(done_)) return absl::CancelledError("inspecting: cancelled");
     }
@@ -61,12 +69,25 @@ class TensorHasher {
   uint64_t done_ = 0;
 };
 
-std::string EntryJson(const TensorSpec& spec, const Digest* digest) {
+std::string HealthJson(const Health& health) {
+  return absl::StrFormat(
+      "{\"nan\":%d,\"inf\":%d,\"zeros\":%d,\"min\":%.17g,\"max\":%.17g,\"mean\":%.17g}", health.nan,
+      health.inf, health.zeros, health.min, health.max, health.mean);
+}
+
+// What is known of an entry's bytes.
+struct Facts {
+  std::optional<Digest> digest;
+  std::optional<Health> health;
+};
+
+std::string EntryJson(const TensorSpec& spec, const Facts& facts) {
   std::string out =
       absl::StrCat("{\"key\":", SafeJsonString(spec.key), ",\"dtype\":\"", DTypeName(spec.dtype),
                    "\",\"shape\":[", absl::StrJoin(spec.shape, ","), "],\"kind\":\"",
                    KindName(spec.kind), "\",\"role\":\"", RoleName(spec.role), "\"");
-  if (digest != nullptr) absl::StrAppend(&out, ",\"sha256\":\"", digest->Hex(), "\"");
+  if (facts.digest) absl::StrAppend(&out, ",\"sha256\":\"", facts.digest->Hex(), "\"");
+  if (facts.health) absl::StrAppend(&out, ",\"health\":", HealthJson(*facts.health));
   return out += "}";
 }
 
@@ -78,25 +99,34 @@ struct Origin {
   std::string storages;   // JSON
 };
 
-// What both kinds of document have, up to and including the ties.
-absl::StatusOr<std::string> Head(const Origin& origin, const std::vector<const TensorSpec*>& specs,
-                                 const Ties& ties, TensorSource* digests,
-                                 const std::function<bool(uint64_t)>& progress) {
-  uint64_t bytes = 0;
-  for (const TensorSpec* spec : specs) bytes += CheckedTensorBytes(*spec);
-  std::vector<Digest> hashes(digests == nullptr ? 0 : specs.size());
+// Reads every tensor once; tied ones share the reading.
+absl::StatusOr<std::vector<Facts>> ReadFacts(const std::vector<const TensorSpec*>& specs,
+                                             const Ties& ties, TensorSource* source,
+                                             const std::function<bool(uint64_t)>& progress) {
+  std::vector<Facts> facts(specs.size());
   const std::vector<uint32_t> twins = TieRepresentatives(specs.size(), ties);
-  TensorHasher hasher(digests, progress);
-  for (uint32_t i = 0; i < hashes.size(); ++i) {
+  TensorHasher hasher(source, progress);
+  for (uint32_t i = 0; i < facts.size(); ++i) {
     if (twins[i] < i) {
-      hashes[i] = hashes[twins[i]];
+      facts[i] = facts[twins[i]];
       continue;
     }
-    ASSIGN_OR_RETURN(hashes[i], hasher.Hash(i, CheckedTensorBytes(*specs[i])));
+    ValueCounter values(specs[i]->dtype);
+    ValueTally tally;
+    const uint64_t size = CheckedTensorBytes(*specs[i]);
+    ASSIGN_OR_RETURN(facts[i].digest, hasher.Hash(i, size, &values, &tally));
+    tally.Append(values.Finish());
+    facts[i].health = HealthOf(specs[i]->dtype, tally);
   }
-  const auto entry = [&](size_t i) {
-    return EntryJson(*specs[i], hashes.empty() ? nullptr : &hashes[i]);
-  };
+  return facts;
+}
+
+// What both kinds of document have, up to and including the ties.
+std::string Head(const Origin& origin, const std::vector<const TensorSpec*>& specs,
+                 const std::vector<Facts>& facts, const Ties& ties) {
+  uint64_t bytes = 0;
+  for (const TensorSpec* spec : specs) bytes += CheckedTensorBytes(*spec);
+  const auto entry = [&](size_t i) { return EntryJson(*specs[i], facts[i]); };
   const auto tie = [&](size_t i) {
     return absl::StrCat("[",
                         absl::StrJoin(ties[i], ",",
@@ -199,9 +229,12 @@ absl::StatusOr<std::string> InspectJson(const SourceStateDict& dict, TensorSourc
                                         const std::function<bool(uint64_t)>& progress) {
   std::vector<const TensorSpec*> specs;
   for (const SourceEntry& entry : dict.entries) specs.push_back(&entry.spec);
-  ASSIGN_OR_RETURN(const std::string head,
-                   Head({dict.format, dict.writer, ContainerJson(dict), StoragesJson(dict)}, specs,
-                        dict.ties, digests, progress));
+  std::vector<Facts> facts(specs.size());
+  if (digests != nullptr) {
+    ASSIGN_OR_RETURN(facts, ReadFacts(specs, dict.ties, digests, progress));
+  }
+  const std::string head = Head({dict.format, dict.writer, ContainerJson(dict), StoragesJson(dict)},
+                                specs, facts, dict.ties);
   return absl::StrCat(head, ",\n\"views\":", ViewsJson(dict),
                       ",\n\"leaves\":", EmbeddedJson(LeavesJson(dict.leaves), "[]"),
                       ",\n\"globals\":", GlobalsJson(dict),
@@ -213,8 +246,13 @@ absl::StatusOr<std::string> InspectJson(const Manifest& manifest, TensorSource* 
                                         const std::function<bool(uint64_t)>& progress) {
   std::vector<const TensorSpec*> specs;
   for (const ManifestEntry& entry : manifest.entries) specs.push_back(&entry.spec);
-  ASSIGN_OR_RETURN(const std::string head, Head({manifest.format, manifest.writer, "{}", "null"},
-                                                specs, manifest.ties, digests, progress));
+  std::vector<Facts> facts(specs.size());
+  if (digests != nullptr) {
+    ASSIGN_OR_RETURN(facts, ReadFacts(specs, manifest.ties, digests, progress));
+  }
+  for (size_t i = 0; i < facts.size(); ++i) facts[i].health = manifest.entries[i].health;
+  const std::string head =
+      Head({manifest.format, manifest.writer, "{}", "null"}, specs, facts, manifest.ties);
   return absl::StrCat(
       head, ",\n\"views\":[],\n\"leaves\":", EmbeddedJson(manifest.leaves_json, "[]"),
       ",\n\"globals\":[],\n\"metadata\":", EmbeddedJson(manifest.metadata_json, "null"),

@@ -6,7 +6,8 @@
 //                 "version":3,"byte_order":"little","pickle_protocol":2},
 //    "storages":{"count":10,"stored_bytes":1634,"used_bytes":1234} or null,
 //    "entries":[{"key":"fc.weight","dtype":"float32","shape":[10,5],"kind":"parameter",
-//                "role":"weights","sha256":"…"}, …],
+//                "role":"weights","sha256":"…",
+//                "health":{"nan":0,"inf":0,"zeros":3,"min":-0.5,"max":0.5,"mean":0.01}}, …],
 //    "ties":[["a.weight","b.weight"], …],
 //    "views":[{"key":"rnn.w","storage":"data/3","storage_bytes":400,"offset_bytes":80,
 //              "used_bytes":40,"strides":[1,5]}, …],
@@ -26,7 +27,9 @@
 //               the writer had them; used_bytes: from the first to the last element of each
 //               tensor, shared bytes once. null for a version, which has no storages
 //   entries     the tensors, in the order of the source. sha256, if digests were asked for,
-//               is over the tensor's contiguous row-major little-endian bytes
+//               is over the tensor's contiguous row-major little-endian bytes. health:
+//               what the values are like (storage/model/manifest.h), if it was counted: of a
+//               version when it was pushed, of a file with the digests
 //   ties        keys with the same storage, offset, dtype, shape and strides
 //   views       tensors that are not the whole of their storage in row-major order;
 //               `strides` (in elements) of those that are not contiguous

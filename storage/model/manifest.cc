@@ -1,17 +1,21 @@
 #include "storage/model/manifest.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "absl/container/flat_hash_set.h"
 #include "storage/base/checked.h"
 #include "storage/base/crc32.h"
 #include "storage/base/status.h"
+#include "storage/model/element_values.h"
 
 namespace ballast {
 namespace {
 
 constexpr absl::string_view kMagic = "BLM1";
+constexpr uint64_t kHasHealth = 1;  // flag
 
 void PutLittleEndian(uint64_t value, size_t width, std::string* out) {
   for (size_t i = 0; i < width; ++i) out->push_back(static_cast<char>(value >> (8 * i)));
@@ -23,6 +27,12 @@ void PutVarint(uint64_t value, std::string* out) {
     value >>= 7;
   }
   out->push_back(static_cast<char>(value));
+}
+
+void PutDouble(double value, std::string* out) {
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(bits));
+  PutLittleEndian(bits, sizeof(bits), out);
 }
 
 void PutBytes(absl::string_view bytes, std::string* out) {
@@ -64,6 +74,14 @@ class Decoder {
     Fail("holds a number above 2^63-1");
     return 0;
   }
+  double Double() {
+    const absl::string_view b = Take(8);
+    uint64_t bits = 0;
+    for (size_t i = 0; i < b.size(); ++i) bits |= uint64_t{static_cast<uint8_t>(b[i])} << (8 * i);
+    double value = 0;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+  }
   absl::string_view Bytes() { return Take(Varint()); }
   size_t left() const { return left_.size(); }
   bool ok() const { return status_.ok(); }
@@ -81,7 +99,47 @@ class Decoder {
   absl::Status status_;
 };
 
-absl::Status DecodeEntry(Decoder* in, const Limits& limits, ManifestEntry* entry) {
+void PutHealth(const std::optional<Health>& health, std::string* out) {
+  out->push_back(health.has_value() ? 1 : 0);
+  if (!health.has_value()) return;
+  for (const uint64_t count : {health->nan, health->inf, health->zeros}) PutVarint(count, out);
+  for (const double value : {health->min, health->max, health->mean}) PutDouble(value, out);
+}
+
+void DecodeHealth(Decoder* in, ManifestEntry* entry) {
+  const uint8_t there = in->U8();
+  if (there > 1) in->Fail("has health that is neither there nor not");
+  if (there != 1 || !in->ok()) return;
+  Health health;
+  for (uint64_t* count : {&health.nan, &health.inf, &health.zeros}) *count = in->Varint();
+  for (double* value : {&health.min, &health.max, &health.mean}) *value = in->Double();
+  entry->health = health;
+}
+
+bool HasHealth(const Manifest& manifest) {
+  return std::any_of(manifest.entries.begin(), manifest.entries.end(),
+                     [](const ManifestEntry& entry) { return entry.health.has_value(); });
+}
+
+absl::Status CheckHealth(const ManifestEntry& entry, uint64_t size_bytes) {
+  if (!entry.health.has_value()) return absl::OkStatus();
+  const Health& health = *entry.health;
+  const uint64_t parts = ValuesPerElement(entry.spec.dtype);
+  const uint64_t values = size_bytes * 8 / InfoOf(entry.spec.dtype).bits * parts;
+  uint64_t counted = 0;
+  const bool fits = CheckedAdd(health.nan, health.inf, &counted) &&
+                    CheckedAdd(counted, health.zeros, &counted) && counted <= values;
+  // Comparisons with a NaN are false.
+  const bool ordered = health.min <= health.mean && health.mean <= health.max &&
+                       std::isfinite(health.min) && std::isfinite(health.max);
+  if (parts > 0 && fits && ordered) return absl::OkStatus();
+  return MalformedError("key ", QuotedKey(entry.spec.key), ": health is ", health.nan, " NaN, ",
+                        health.inf, " Inf, ", health.zeros, " zeros of ", values, " values from ",
+                        health.min, " to ", health.max, " around ", health.mean,
+                        ", want what such a tensor can have");
+}
+
+absl::Status DecodeEntry(Decoder* in, const Limits& limits, bool has_health, ManifestEntry* entry) {
   entry->spec.key = std::string(in->Bytes());
   const auto dtype = DTypeFromNumber(in->U8());
   const uint8_t kind = in->U8();
@@ -105,6 +163,7 @@ absl::Status DecodeEntry(Decoder* in, const Limits& limits, ManifestEntry* entry
     std::copy_n(in->Take(Digest::kBytes).begin(), Digest::kBytes, block.digest.bytes.begin());
     block.crc32 = in->U32();
   }
+  if (has_health) DecodeHealth(in, entry);
   return in->status();
 }
 
@@ -212,6 +271,7 @@ absl::Status CheckManifest(const Manifest& manifest, const Limits& limits) {
       return MalformedError("key ", QuotedKey(entry.spec.key), ": number of blocks is ",
                             entry.blocks.size(), ", want ", BlockCount(size));
     }
+    RETURN_IF_ERROR(CheckHealth(entry, size));
     if (!CheckedAdd(total, size, &total)) {
       return LimitError("manifest: the tensors have more than 2^64-1 bytes together");
     }
@@ -225,8 +285,9 @@ absl::Status CheckManifest(const Manifest& manifest, const Limits& limits) {
 }
 
 std::string EncodeManifest(const Manifest& manifest) {
+  const bool has_health = HasHealth(manifest);
   std::string out(kMagic);
-  PutVarint(0, &out);
+  PutVarint(has_health ? kHasHealth : 0, &out);
   PutLittleEndian(static_cast<uint8_t>(manifest.format), 1, &out);
   PutBytes(manifest.writer, &out);
   PutBytes(manifest.metadata_json, &out);
@@ -243,6 +304,7 @@ std::string EncodeManifest(const Manifest& manifest) {
       out.append(block.digest.View().data(), Digest::kBytes);
       PutLittleEndian(block.crc32, 4, &out);
     }
+    if (has_health) PutHealth(entry.health, &out);
   }
   PutVarint(manifest.ties.size(), &out);
   for (const std::vector<uint32_t>& group : manifest.ties) {
@@ -259,7 +321,8 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view bytes, const Limits& l
   }
   Decoder in(bytes);
   if (in.Take(kMagic.size()) != kMagic) return MalformedError("manifest: does not begin with BLM1");
-  if (in.Varint() != 0) in.Fail("has unknown flags");
+  const uint64_t flags = in.Varint();
+  if ((flags & ~kHasHealth) != 0) in.Fail("has unknown flags");
   Manifest manifest;
   const uint8_t format = in.U8();
   if (format > static_cast<uint8_t>(Format::kPickle)) in.Fail("names an unknown format");
@@ -274,10 +337,12 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view bytes, const Limits& l
                       limits.entries_max, " (entries_max)");
   }
   for (uint64_t i = 0; i < count; ++i) {
-    RETURN_IF_ERROR(DecodeEntry(&in, limits, &manifest.entries.emplace_back()));
+    RETURN_IF_ERROR(
+        DecodeEntry(&in, limits, flags == kHasHealth, &manifest.entries.emplace_back()));
   }
   RETURN_IF_ERROR(DecodeTies(&in, manifest.entries.size(), &manifest.ties));
   if (in.left() != 0) in.Fail("goes on after its end");
+  if (flags == kHasHealth && !HasHealth(manifest)) in.Fail("has no health although it says so");
   RETURN_IF_ERROR(in.status());
   RETURN_IF_ERROR(CheckManifest(manifest, limits));
   return manifest;

@@ -2,17 +2,18 @@
 // the version but not to its identity (order, kinds, roles, ties, source facts).
 //
 // Encoding (little-endian; varint = unsigned LEB128):
-//   "BLM1" | varint flags (0) | u8 format | bytes writer | bytes metadata_json |
+//   "BLM1" | varint flags (1: has health) | u8 format | bytes writer | bytes metadata_json |
 //   bytes leaves_json | varint entry count | entries | varint tie groups |
 //   per group: varint count, varint entry indices
 //   entry: bytes key | u8 dtype | u8 kind | u8 role | varint ndim | varint dims |
-//          per block: 32 digest bytes, u32 CRC-32
-//   bytes = varint length, then the bytes
-// A block's size follows from the tensor's size, so it is not stored.
+//          per block: 32 digest bytes, u32 CRC-32 |
+//          with flag 1: u8 0 or (u8 1, varint nan, inf, zeros, f64 min, max, mean)
+//   bytes = varint length, then the bytes. A block's size follows from the tensor's size.
 #ifndef BALLAST_STORAGE_MODEL_MANIFEST_H_
 #define BALLAST_STORAGE_MODEL_MANIFEST_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,9 +35,22 @@ struct BlockRef {
   BALLAST_DEFAULT_EQUALITY(BlockRef);
 };
 
+// What a tensor's values are like; parts of complex numbers count as values. min, max and
+// mean are of the finite values, rounded to a double, and 0 if there are none.
+struct Health {
+  uint64_t nan = 0;
+  uint64_t inf = 0;
+  uint64_t zeros = 0;
+  double min = 0;
+  double max = 0;
+  double mean = 0;
+  BALLAST_DEFAULT_EQUALITY(Health);
+};
+
 struct ManifestEntry {
   TensorSpec spec;
   std::vector<BlockRef> blocks;
+  std::optional<Health> health = std::nullopt;  // nullopt: not counted
   BALLAST_DEFAULT_EQUALITY(ManifestEntry);
 };
 

@@ -130,6 +130,19 @@ class Catalog {
                                                             size_t page_size,
                                                             absl::string_view page_token) = 0;
 
+  // Where a model stands now. Errors: NotFound  no such model.
+  virtual absl::StatusOr<ModelPosition> GetPosition(absl::string_view model) = 0;
+  // What happened behind a position: versions in the order of their numbers, but for those
+  // that are deleted by now, and moves in the order in which they happened; a version comes
+  // before the moves to it. With `alias` only its moves.
+  // Errors: NotFound  no such model. InvalidArgument  a position that the model has not
+  //         reached. OutOfRange  moves behind it are forgotten (limits.alias_history_max).
+  virtual absl::StatusOr<ModelEvents> EventsAfter(absl::string_view model, absl::string_view alias,
+                                                  const ModelPosition& position) = 0;
+  // Calls `changed` after the model changed; a hint, as RecordStore::Watch.
+  virtual absl::StatusOr<std::unique_ptr<RecordWatch>> WatchModel(
+      absl::string_view model, std::function<void()> changed) = 0;
+
   // Deletes versions, all or none, at most kDeleteMax. They do not resolve any more, are
   // not listed with the others, and keep their numbers; UndeleteVersion brings them back
   // until a collection after limits.undelete_window_ms removes them. An alias that names

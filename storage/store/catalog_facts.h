@@ -84,6 +84,27 @@ struct AliasMove {
   friend bool operator==(const AliasMove&, const AliasMove&) = default;
 };
 
+// How far somebody has followed a model: the newest version and the last alias move seen.
+struct ModelPosition {
+  uint64_t version = 0;
+  uint64_t move = 0;  // moves of a model's aliases are counted from 1
+  friend bool operator==(const ModelPosition&, const ModelPosition&) = default;
+};
+
+// What happened to a model; one of the two is there.
+struct ModelEvent {
+  ModelPosition position;                // behind it
+  std::optional<VersionInfo> published;  // without aliases: their moves are events of their own
+  std::optional<AliasMove> moved;
+  friend bool operator==(const ModelEvent&, const ModelEvent&) = default;
+};
+
+struct ModelEvents {
+  std::vector<ModelEvent> events;
+  ModelPosition position;  // behind them, and behind what is not to be told
+  bool more = false;       // ask again at once
+};
+
 struct ModelPage {
   std::vector<ModelInfo> models;  // ascending by name
   std::string next_page_token;    // "" at the end

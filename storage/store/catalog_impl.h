@@ -1,6 +1,6 @@
 // Inside of the catalog; catalog.h is the contract. One class, its sources cut by use:
-// catalog_lookup, catalog_list, catalog_alias, catalog_delete, catalog_retention,
-// catalog_schema, catalog_push.
+// catalog_lookup, catalog_list, catalog_alias, catalog_events, catalog_delete,
+// catalog_retention, catalog_schema, catalog_push.
 #ifndef BALLAST_STORAGE_STORE_CATALOG_IMPL_H_
 #define BALLAST_STORAGE_STORE_CATALOG_IMPL_H_
 
@@ -43,6 +43,11 @@ class CatalogImpl : public Catalog {
   absl::StatusOr<AliasHistoryPage> ListAliasHistory(absl::string_view model,
                                                     absl::string_view alias, size_t page_size,
                                                     absl::string_view page_token) override;
+  absl::StatusOr<ModelPosition> GetPosition(absl::string_view model) override;
+  absl::StatusOr<ModelEvents> EventsAfter(absl::string_view model, absl::string_view alias,
+                                          const ModelPosition& position) override;
+  absl::StatusOr<std::unique_ptr<RecordWatch>> WatchModel(absl::string_view model,
+                                                          std::function<void()> changed) override;
   absl::StatusOr<uint64_t> DeleteVersions(absl::string_view model,
                                           absl::Span<const uint64_t> versions, bool force,
                                           const Requester& by) override;
@@ -146,6 +151,10 @@ class CatalogImpl : public Catalog {
   absl::StatusOr<uint64_t> Resolve(const Reference& reference);
   absl::StatusOr<std::optional<ModelInfo>> ReadModel(const std::string& model);
   absl::Status MissingVersion(const Reference& reference);
+  absl::StatusOr<uint64_t> OldestVersionAfter(absl::string_view model, uint64_t version);
+  absl::Status AddPublished(absl::string_view model, uint64_t newest, ModelEvents* out);
+  absl::Status AddMoved(absl::string_view model, absl::string_view alias, uint64_t newest,
+                        ModelEvents* out);
 
   BlobStore* const blobs_;      // Must outlive this.
   RecordStore* const records_;  // Must outlive this.

@@ -1,4 +1,5 @@
 #include <atomic>
+#include <cmath>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -344,6 +345,68 @@ TEST_F(PushTest, AMalformedFileIsNamed) {
   const auto pushed = client_->PushFile(path, "m", {});
   EXPECT_EQ(pushed.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(pushed.status().message()), HasSubstr(path));
+}
+
+// One float32 tensor.
+TestTensor Floats(const std::string& key, const std::vector<float>& values) {
+  return {key,
+          "F32",
+          {values.size()},
+          {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}};
+}
+
+TEST_F(PushTest, HealthIsCountedTheSameWhoeverReadsTheFile) {
+  std::vector<float> many(1'000'000);  // some blocks
+  for (size_t i = 0; i < many.size(); ++i) many[i] = std::sin(static_cast<float>(i)) / 50;
+  const std::string path = File({Floats("many", many), NoiseTensor("noise", 3'000'000, 1),
+                                 Floats("some", {0, 1, NAN, -INFINITY, 0, -3})});
+  PushOptions raw;
+  raw.raw = true;
+  ASSERT_TRUE(client_->PushFile(path, "m", {}).ok());
+  ASSERT_TRUE(client_->PushFile(path, "m", raw).ok());
+  const auto parsed = client_->AllEntries("m:1"), sent = client_->AllEntries("m:2");
+  ASSERT_TRUE(parsed.ok() && sent.ok()) << parsed.status() << sent.status();
+  ASSERT_EQ(parsed->size(), 3u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ((*parsed)[i].health, (*sent)[i].health) << i;
+  EXPECT_EQ((*parsed)[2].health, (Health{1, 1, 2, -3, 1, -0.5}));
+  EXPECT_NEAR((*parsed)[0].health->mean, 0, 1e-6);
+  InspectOptions digests;
+  digests.digests = true;
+  EXPECT_THAT(*client_->Inspect("m:1", digests),
+              HasSubstr(R"("health":{"nan":1,"inf":1,"zeros":2,"min":-3,"max":1,"mean":-0.5})"));
+}
+
+TEST_F(PushTest, TiedTensorsHaveTheSameHealth) {
+  const std::string bytes(4, '\1');
+  ASSERT_TRUE(client_->PushTensors({View("a", bytes), View("b", bytes)}, "m", {}).ok());
+  const auto entries = client_->AllEntries("m");
+  ASSERT_TRUE(entries.ok());
+  EXPECT_EQ((*entries)[0].health, (Health{0, 0, 0, 1, 1, 1}));
+  EXPECT_EQ((*entries)[1].health, (*entries)[0].health);
+}
+
+TEST_F(PushTest, TheGateRefusesWhatIsNotFiniteBeforeAnythingIsSent) {
+  std::atomic<int> frames = 0;
+  const auto counting = registry_.NewClient([&](const std::string&) {
+    ++frames;
+    return false;
+  });
+  const std::string path =
+      File({Floats("a", {1}), Floats("b", {NAN, INFINITY}), Floats("c", {NAN})});
+  PushOptions options;
+  options.no_nan = true;
+  const absl::Status refused = counting->PushFile(path, "m", options).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("NaN or Inf in 2 tensors: \"b\" (1 NaN, 1 Inf), \"c\" (1 NaN)"));
+  EXPECT_EQ(frames, 0);
+  options.raw = true;
+  const absl::Status raw = client_->PushFile(path, "m", options).status();
+  EXPECT_EQ(raw.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(raw.message()), HasSubstr("\"b\" (1 NaN, 1 Inf)"));
+  EXPECT_TRUE(absl::IsNotFound(client_->GetModel("m").status()));
+  options.raw = false;
+  EXPECT_TRUE(client_->PushFile(File({Floats("a", {1})}, "fine"), "m", options).ok());
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ Registry::Registry()
       std::make_unique<Collector>(catalog_.get(), engine_.blobs(), engine_.records(), Limits());
   statistics_ = std::make_unique<Statistics>(Statistics::Sources{catalog_.get(), &monitor_, {}});
   services_ = {catalog_.get(), engine_.blobs(),   &authorizer_,     Limits(),
-               "/tmp",         &manifest_memory_, collector_.get(), statistics_.get()};
+               "/tmp",         &manifest_memory_, collector_.get(), statistics_.get(), &watches_};
   methods_ = MakeMethodTable(services_);
 }
 

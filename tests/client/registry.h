@@ -26,6 +26,7 @@ class Registry {
   std::unique_ptr<Client> NewClient(CutHook cut = nullptr, ClientOptions options = {});
   MemoryEngine* engine() { return &engine_; }
   FakeMonitor* monitor() { return &monitor_; }
+  Watches* watches() { return &watches_; }
 
  private:
   MemoryEngine engine_;
@@ -35,6 +36,7 @@ class Registry {
   std::unique_ptr<Collector> collector_;
   FakeMonitor monitor_;
   std::unique_ptr<Statistics> statistics_;
+  Watches watches_;
   Services services_;
   MethodTable methods_;
 };

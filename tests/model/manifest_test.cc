@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 
 #include "storage/base/crc32.h"
@@ -47,6 +48,7 @@ Manifest Full() {
   manifest.entries[0].spec.kind = Kind::kParameter;
   manifest.entries[2].spec.kind = Kind::kBuffer;
   manifest.entries[2].spec.role = Role::kOther;
+  manifest.entries[0].health = Health{0, 1, 2, -1.5, 3, 0.25};
   manifest.entries.push_back(manifest.entries[0]);
   manifest.entries[4].spec.key = "tied.weight";
   manifest.ties = {{0, 4}};
@@ -141,6 +143,18 @@ TEST(Manifest, AnyChangedByteIsRefusedOrDecodesToSomethingThatIsWhole) {
   }
 }
 
+TEST(Manifest, WithoutHealthIsEncodedAsEver) {
+  const std::string bytes = EncodeManifest(Golden());
+  EXPECT_EQ(bytes.substr(0, 6), std::string("BLM1\0\0", 6));
+  EXPECT_EQ(DecodeManifest(bytes, Limits())->entries[0].health, std::nullopt);
+}
+
+TEST(Manifest, HealthIsNoPartOfTheDigest) {
+  Manifest with = Full(), without = Full();
+  for (ManifestEntry& entry : without.entries) entry.health.reset();
+  EXPECT_EQ(VersionDigest(with), VersionDigest(without));
+}
+
 std::string Header(const std::string& rest) {
   return std::string("BLM1\0\1\0\0\0", 9) + rest;  // flags 0, torchsharp, three empty strings
 }
@@ -151,7 +165,8 @@ TEST(Manifest, RefusesClaimsThatItsBytesCannotKeep) {
   } rows[] = {
       {"", "does not begin with BLM1"},
       {std::string("BLM2\0\1\0\0\0\0\0", 11), "does not begin with BLM1"},
-      {std::string("BLM1\1\1\0\0\0\0\0", 11), "unknown flags"},
+      {std::string("BLM1\2\1\0\0\0\0\0", 11), "unknown flags"},
+      {std::string("BLM1\1\1\0\0\0\0\0", 11), "has no health although it says so"},
       {std::string("BLM1\0\x0b\0\0\0\0\0", 11), "unknown format"},
       {std::string("BLM1\0\1", 6) + "\xff\xff\xff\xff\x7f", "ends too early"},
       {std::string("BLM1\0\1", 6) + "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "above 2^63-1"},
@@ -213,6 +228,17 @@ TEST(CheckManifest, NamesTheKeyThatIsWrong) {
          m->ties = {{0, 5}};
        },
        "ascending indices of distinct"},
+      {[](Manifest* m) { m->entries[0].health->zeros = 6; },
+       "key \"fc.weight\": health is 0 NaN, 1 Inf, 6 zeros of 6 values from -1.5 to 3"},
+      {[](Manifest* m) { m->entries[0].health->nan = UINT64_MAX; }, "want what such a tensor"},
+      {[](Manifest* m) { m->entries[0].health->mean = 3.5; }, "around 3.5"},
+      {[](Manifest* m) { m->entries[0].health->mean = std::nan(""); }, "around nan"},
+      {[](Manifest* m) { m->entries[0].health->max = HUGE_VAL; }, "to inf"},
+      {[](Manifest* m) {
+         m->entries[0].spec.dtype = DType::kFloat6E2m3;
+         m->entries[0].spec.shape = {32};
+       },
+       "of 0 values"},
       {[](Manifest* m) { m->metadata_json = std::string((16u << 20) + 1, ' '); },
        "metadata_bytes_max"},
   };

@@ -27,6 +27,7 @@ Manifest SampleManifest() {
   manifest.metadata_json = R"({"":{"version":1}})";
   manifest.leaves_json = R"([{"path":"epoch","type":"int","value":3}])";
   manifest.entries.push_back(EntryOf("größe", {3, 4}));
+  manifest.entries[0].health = Health{1, 2, 3, -0.5, 7, 1.25};
   manifest.entries.push_back(EntryOf("empty", {0, 7}));
   manifest.entries.push_back(EntryOf("scalar", {}, DType::kInt64));
   manifest.entries.push_back(manifest.entries[0]);

@@ -183,7 +183,8 @@ TEST(ConfigFile, EveryLimitCanBeSet) {
   // A number of its own for each, above the least and below the most that any may be.
   const auto number_of = [](const LimitField& limit) -> uint64_t {
     const auto index = static_cast<uint64_t>(&limit - AllLimits().data());
-    return limit.name == "streams_max" ? 1000 + index : 4'000'000 + index;
+    const bool threads = limit.name == "streams_max" || limit.name == "watches_max";
+    return threads ? 1000 + index : 4'000'000 + index;
   };
   std::string text = "data-dir = /d\n[limits]\n";
   for (const LimitField& limit : AllLimits()) {
@@ -228,6 +229,7 @@ TEST(ConfigFile, SaysWhatIsWrong) {
        "is not a whole number from 0 to 2^64-1"},
       {"data-dir = /d\n[limits]\nstreams_max = 0\n", "limits.streams_max is 0, want at least 1"},
       {"data-dir = /d\n[limits]\nstreams_max = 10001\n", "want at most 10000"},
+      {"data-dir = /d\n[limits]\nwatches_max = 0\n", "limits.watches_max is 0, want at least 1"},
       {"data-dir = /d\n[limits]\nentries_max = 0\n", "limits.entries_max is 0, want at least 1"},
       {"data-dir = /d\n[limits]\npage_entries_max = 0\n", "page_entries_max is 0"},
       {"data-dir = /d\n[limits]\nblock_file_bytes = 1048575\n", "want at least 1048576"},

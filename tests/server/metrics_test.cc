@@ -158,7 +158,7 @@ TEST_F(MetricsTest, LooksUpStoreThreadsAndProcess) {
         "ballast_store_disk_free_bytes 12345", "ballast_ready 1",
         "ballast_build_info{version=\"1.2.3\"} 1", "ballast_threads_busy{pool=\"data\"} 0",
         "ballast_threads_max{pool=\"data\"} 64", "ballast_queue_max{pool=\"data\"} 256",
-        "ballast_queued_calls{pool=\"control\"} 0", "ballast_threads_max{pool=\"control\"} 8",
+        "ballast_threads_max{pool=\"watch\"} 256", "ballast_queued_calls{pool=\"control\"} 0", "ballast_threads_max{pool=\"control\"} 8",
         "# TYPE process_cpu_seconds_total counter", "# TYPE ballast_store_blocks gauge",
         "# TYPE ballast_call_duration_seconds histogram"}) {
     EXPECT_THAT(lines, Contains(line));

@@ -348,5 +348,44 @@ TEST(Push, ACallThatIsCancelledLeavesNothingVisible) {
   EXPECT_TRUE(NothingVisible(server, "m"));
 }
 
+TEST(PushManifest, TheGateOfFiniteValuesBelievesThePusherAndNobodyElse) {
+  const TestServer server;
+  ManifestPush push("m", SmallModel());
+  push.header.set_no_nan(true);
+  const PushAnswer uncounted = push.Run(server);
+  EXPECT_THAT(uncounted.status, Fails(kPrecondition, Reason::kNone,
+                                      "NaN or Inf in 3 tensors: \"fc.weight\" (not counted)"));
+  EXPECT_FALSE(uncounted.asked) << "refused before payload";
+  for (ManifestEntry& entry : push.manifest.entries) entry.health = Health();
+  push.manifest.entries[1].health->nan = 2;
+  EXPECT_THAT(push.Run(server).status,
+              Fails(kPrecondition, Reason::kNone, "in 1 tensor: \"fc.bias\" (2 NaN)"));
+  EXPECT_TRUE(NothingVisible(server, "m"));
+  push.manifest.entries[1].health->nan = 0;
+  EXPECT_THAT(push.Run(server).status, IsOk());
+}
+
+TEST(PushManifest, HealthThatCannotBeIsRefused) {
+  const TestServer server;
+  ManifestPush push("m", SmallModel());
+  push.manifest.entries[1].health = Health{5, 0, 0, 0, 0, 0};
+  EXPECT_THAT(push.Run(server).status,
+              Fails(kInvalid, Reason::kMalformed, "key \"fc.bias\": health is 5 NaN"));
+}
+
+TEST(PushManifest, HealthIsKeptAndListed) {
+  const TestServer server;
+  ManifestPush push("m", SmallModel());
+  push.manifest.entries[0].health = Health{0, 0, 1, -1, 1, 0.5};
+  ASSERT_THAT(push.Run(server).status, IsOk());
+  v1::ListEntriesRequest request;
+  request.set_reference("m");
+  const auto entries = Unary<v1::ListEntriesResponse>(server, "ListEntries", request);
+  ASSERT_THAT(entries, IsOk());
+  EXPECT_EQ(entries->entries(0).health().zeros(), 1u);
+  EXPECT_EQ(entries->entries(0).health().mean(), 0.5);
+  EXPECT_FALSE(entries->entries(1).has_health());
+}
+
 }  // namespace
 }  // namespace ballast

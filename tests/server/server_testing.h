@@ -44,7 +44,7 @@ inline constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
 inline constexpr absl::StatusCode kPrecondition = absl::StatusCode::kFailedPrecondition;
 inline constexpr absl::StatusCode kNoSuch = absl::StatusCode::kNotFound;
 
-// A server without gRPC over the engine "memory" or "rocksdb".
+// A server without gRPC over an engine of OpenStores.
 class TestServer {
  public:
   explicit TestServer(const std::string& engine = "memory", const Limits& limits = Limits());
@@ -53,6 +53,7 @@ class TestServer {
   const MethodTable& methods() const { return methods_; }
   Catalog* catalog() { return catalog_.get(); }
   FakeMonitor* monitor() { return &monitor_; }
+  Watches* watches() { return &watches_; }
   BlobStore* blobs() { return stores_->blobs(); }
   // Only over "memory".
   MemoryBlobs* memory_blobs() { return dynamic_cast<MemoryBlobs*>(stores_->blobs()); }
@@ -71,6 +72,7 @@ class TestServer {
   MemoryBudget manifest_memory_;
   FakeMonitor monitor_;
   Statistics statistics_;
+  Watches watches_;
   Services services_;
   MethodTable methods_;
 };

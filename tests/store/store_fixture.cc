@@ -24,6 +24,7 @@ class RocksStores : public TestStores {
 
 class MemoryStores : public TestStores {
  public:
+  explicit MemoryStores(const Faults& faults = {}) : engine_(faults) {}
   BlobStore* blobs() override { return engine_.blobs(); }
   RecordStore* records() override { return engine_.records(); }
 
@@ -58,6 +59,11 @@ std::unique_ptr<RocksEngine> OpenRocks(const std::string& path) {
 
 std::unique_ptr<TestStores> OpenStores(const std::string& kind) {
   if (kind == "memory") return std::make_unique<MemoryStores>();
+  if (kind == "deaf") {
+    Faults faults;
+    faults.lost_notification = 1;
+    return std::make_unique<MemoryStores>(faults);
+  }
   return std::make_unique<RocksStores>();
 }
 

@@ -40,7 +40,7 @@ class TestStores {
   virtual BlobStore* blobs() = 0;
   virtual RecordStore* records() = 0;
 };
-// `kind`: "rocksdb" or "memory".
+// `kind`: "rocksdb", "memory", or "deaf": memory whose watchers are never told anything.
 std::unique_ptr<TestStores> OpenStores(const std::string& kind);
 std::unique_ptr<RocksEngine> OpenRocks(const std::string& path);
 

@@ -79,6 +79,7 @@ class InProcessCall : public ClientFrameStream {
       : method_(method), cut_(std::move(cut)), thread_([this, methods, principal] {
           ServerEnd end(&wire_);
           Call call;
+          call.end = end_;
           call.method = method_;
           call.principal = principal;
           const absl::Status served = methods->at(method_).handler(&call, &end);
@@ -114,6 +115,7 @@ class InProcessCall : public ClientFrameStream {
   void Cancel() override {
     wire_.to_server.Break();
     wire_.to_client.Break();
+    end_->Set();
   }
 
  private:
@@ -129,6 +131,7 @@ class InProcessCall : public ClientFrameStream {
   const std::string method_;
   const CutHook cut_;
   Wire wire_;
+  const std::shared_ptr<CallEnd> end_ = std::make_shared<CallEnd>();
   absl::Status status_;
   std::mutex cut_mutex_;
   bool cut_happened_ = false;

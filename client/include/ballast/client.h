@@ -22,8 +22,10 @@
 #ifndef BALLAST_CLIENT_H_
 #define BALLAST_CLIENT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,6 +43,7 @@
 #include "storage/base/limits.h"
 #include "storage/model/dtype.h"
 #include "storage/model/format.h"
+#include "storage/model/manifest.h"
 #include "storage/model/tensor_spec.h"
 #include "storage/schema/key_rules.h"
 #include "storage/schema/validate.h"
@@ -57,6 +60,9 @@ struct ClientOptions {
   absl::Duration idle_timeout = absl::Minutes(5);
   int retries = 3;  // of calls that are safe to repeat, after Unavailable
   absl::Duration back_off = absl::Milliseconds(100);  // before the first; doubles, up to 5 s
+  // Pushes that may wait behind the one that PushAsync has running, each with the memory of
+  // its tensors.
+  size_t async_pushes_max = 2;
   Limits limits;       // what is accepted from files and from the server
   CancelToken cancel;  // ends every call of this client
 };
@@ -99,6 +105,7 @@ struct PushOptions {
   KeyRuleOptions rules;
   bool raw = false;  // send the file as it is; the server parses it
   SchemaChoice schema;
+  bool no_nan = false;  // refuse tensors with NaN or Inf; FailedPrecondition names the keys
   bool strict = true;   // of `schema`; the schema that is bound to the model stays strict
   std::string message;  // UTF-8, as the labels
   std::map<std::string, std::string> labels;
@@ -122,6 +129,18 @@ struct PushResult {
   uint64_t bytes_new = 0;   // that the store did not have
   bool repeated = false;    // an earlier call with this request id made it
   std::vector<std::string> warnings;
+};
+
+// How PushAsync takes the tensors, and whom it tells. Callbacks must not wait for a push.
+struct AsyncPushOptions {
+  // Null: the tensors are copied before PushAsync returns. Else they are read where they are
+  // and must not change until this is called, once, whatever becomes of the push.
+  std::function<void()> release;
+  // Pushes of the same model that have this too and still wait are dropped (Cancelled): a
+  // training that is faster than its network keeps the newest state, not the oldest.
+  bool newest_wins = false;
+  // Called with what became of it, after `release` and before the future is ready.
+  std::function<void(const absl::StatusOr<PushResult>&)> done;
 };
 
 struct PullOptions {
@@ -228,6 +247,42 @@ struct Page {
 struct EntryDescription {
   TensorSpec spec;
   Digest digest;  // SHA-256 over the digests of its blocks
+  // What its values are like, as the pusher counted them; nullopt: not counted.
+  std::optional<Health> health;
+};
+
+struct DiffOptions {
+  bool values = true;           // how far values changed: the server reads the changed tensors
+  bool with_optimizer = false;  // also entries that are not weights
+  CallControl control;
+};
+
+// Over the elements of two tensors of one shape, as doubles; the parts of complex ones are
+// elements here. Differences that are no finite numbers are counted, not measured.
+struct ValueDifference {
+  uint64_t elements = 0;
+  uint64_t changed = 0;  // whose bits differ; another dtype: whose values differ
+  double max_abs = 0;    // of the differences
+  double l2 = 0;         // norm of the differences
+  double l2_from = 0;    // norm of the finite values that were there before
+  uint64_t not_finite = 0;
+};
+
+// A tensor that is not the same in both versions.
+struct TensorDifference {
+  // "added", "removed", "renamed" (the same tensor, another key), "reshaped", "recast"
+  // (another dtype, the same shape), "changed" (other values)
+  std::string kind;
+  std::optional<TensorSpec> from, to;  // key, dtype and shape
+  // changed and recast, if asked for and the dtypes have numbers
+  std::optional<ValueDifference> values;
+};
+
+struct VersionDiff {
+  VersionDescription from, to;
+  std::vector<TensorDifference> changes;  // in byte order of the key, the new one if there is one
+  uint64_t unchanged = 0;                 // tensors
+  uint64_t shared_bytes = 0;              // in blocks that both have
 };
 
 struct FormatAbility {
@@ -256,6 +311,25 @@ struct AliasMoveDescription {
   uint64_t to = 0;        // 0: it was removed
   std::string principal;  // who did it
   absl::Time time;
+};
+
+// Something that happened to a model. With neither of the two: where the watch stands, said
+// when it begins (and begins again) and now and then while nothing happens.
+struct WatchEvent {
+  std::string resume_token;  // goes on behind this event
+  // A new version; its aliases are left out, their moves are events of their own.
+  std::optional<VersionDescription> published;
+  std::optional<AliasMoveDescription> moved;
+};
+// False ends the watch.
+using WatchFn = std::function<bool(const WatchEvent&)>;
+
+struct WatchOptions {
+  std::string alias;         // only moves of this one; "": versions, and moves of all
+  std::string resume_token;  // of the last event that was taken; "": from now on
+  // Once the server has answered, a connection that is lost is made again for so long.
+  absl::Duration reconnect_for = absl::InfiniteDuration();
+  CancelToken cancel;  // ends the watch
 };
 
 struct DeleteOptions {
@@ -353,6 +427,8 @@ class Client {
   // Checks the options; the connection is made by the first call.
   // Errors: InvalidArgument  an address or key file. NotFound  a TLS file.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(ClientOptions options);
+  // Waits for the pushes that PushAsync has taken; a CancelToken ends them soon. Flush
+  // before it to know what became of them.
   ~Client();
 
   // --- push: each makes a new version of `model` ------------------------------
@@ -363,6 +439,19 @@ class Client {
                                       const PushOptions& options);
   absl::StatusOr<PushResult> PushTensors(absl::Span<const TensorView> tensors,
                                          const std::string& model, const PushOptions& options);
+  // PushTensors behind the caller's back: returns as soon as the tensors are copied, or at
+  // once if they are lent. Pushes run one after the other, in the order of the calls. What
+  // `options` points to must live until the push is over. The future never throws; it
+  // need not be kept, since Flush tells of failures too.
+  // Errors (of the push): as PushTensors; ResourceExhausted  async_pushes_max pushes wait
+  //   already: nothing was copied. Cancelled  dropped for a newer one; or by a CancelToken.
+  std::future<absl::StatusOr<PushResult>> PushAsync(absl::Span<const TensorView> tensors,
+                                                    const std::string& model,
+                                                    const PushOptions& options,
+                                                    const AsyncPushOptions& how = {});
+  // Waits until the pushes that PushAsync has taken so far are over. Returns the first
+  // failure since the last Flush; those that were dropped for newer ones are none.
+  absl::Status Flush();
   // Sends a file of any format as it comes; the server parses it. Connecting is retried,
   // what follows is not: the stream can be read only once.
   absl::StatusOr<PushResult> PushStream(ByteStream* stream, const std::string& model,
@@ -426,6 +515,11 @@ class Client {
   absl::StatusOr<ModelDescription> GetModel(const std::string& model);
   absl::StatusOr<VersionDescription> GetVersion(const std::string& reference);
 
+  // What differs between two versions, also of two models. Nothing is read but manifests and,
+  // with options.values, the tensors that changed. Not retried once it has begun.
+  absl::StatusOr<VersionDiff> Diff(const std::string& from, const std::string& to,
+                                   const DiffOptions& options = {});
+
   // Points `alias` at the version. `expected`: the version it must point at now, 0: it
   // must not exist; nullopt: whatever it is. Aborted/CONFLICT otherwise.
   absl::StatusOr<AliasChange> SetAlias(const std::string& reference, const std::string& alias,
@@ -438,6 +532,16 @@ class Client {
   // The moves of one alias, or (alias "") of all of a model, newest first.
   absl::StatusOr<std::vector<AliasMoveDescription>> AliasHistory(const std::string& model,
                                                                  const std::string& alias = "");
+
+  // Calls `each`, in this thread, for what happens to a model until it returns false: new
+  // versions in the order of their numbers (but for those that are deleted before they can be
+  // told) and moves of aliases in the order in which they happened, each exactly once. A lost
+  // connection is made again; with the token of the last event another call goes on
+  // as well, also in another process. The server tells changes at once, and those that
+  // another server made within limits.watch_poll_ms.
+  // OutOfRange  moves behind the token are forgotten (limits.alias_history_max). InvalidArgument
+  //   a token of another watch, or of what the server does not have (any more). Cancelled.
+  absl::Status Watch(const std::string& model, const WatchOptions& options, const WatchFn& each);
 
   // --- deletion and retention --------------------------------------------------------
   // The version does not resolve any more and keeps its number; UndeleteVersion brings it

@@ -3,6 +3,7 @@
 //
 //   torch::nn::Linear net(4, 2);
 //   ballast::torch::PushModule(client, *net, "demo/linear", {});
+//   ballast::torch::PushModuleAsync(client, *net, "demo/linear", {}); … client->Flush();
 //   ballast::torch::PullModule(client, "demo/linear@prod", &*net);
 //
 // Only for programs that use LibTorch (1.13 and later); the library itself does not.
@@ -17,6 +18,7 @@
 #include <torch/torch.h>
 
 #include <deque>
+#include <future>
 #include <map>
 #include <optional>
 #include <string>
@@ -176,6 +178,22 @@ inline absl::StatusOr<PushResult> PushModule(Client* client, const ::torch::nn::
                                              const std::string& model, const PushOptions& options) {
   ASSIGN_OR_RETURN(const ModuleViews views, ModuleViews::Of(module));
   return client->PushTensors(views.views(), model, options);
+}
+
+// As PushModule, but goes on behind the caller's back once the tensors are copied: training
+// waits for nothing else (Client::PushAsync; `how.release` is not used).
+inline std::future<absl::StatusOr<PushResult>> PushModuleAsync(Client* client,
+                                                               const ::torch::nn::Module& module,
+                                                               const std::string& model,
+                                                               const PushOptions& options,
+                                                               AsyncPushOptions how = {}) {
+  const absl::StatusOr<ModuleViews> views = ModuleViews::Of(module);
+  how.release = nullptr;
+  if (views.ok()) return client->PushAsync(views->views(), model, options, how);
+  if (how.done) how.done(views.status());
+  std::promise<absl::StatusOr<PushResult>> refused;
+  refused.set_value(views.status());
+  return refused.get_future();
 }
 
 // Loads a version into the module's tensors, on whatever device they are. Before any

@@ -1,6 +1,8 @@
 // bench_local: what the machine itself can do, and parts of the product without a network.
 //
 //   bench_local hash FILE THREADS     reads FILE in blocks and hashes each with SHA-256
+//   bench_local health DTYPE MIB      CPU of hashing MIB of such values (SHA-256 and CRC-32, as a
+//                                     push does), and of counting their health beside it
 //   bench_local serve                 commands on stdin (command_loop.h):
 //     write PATH BYTES                a fresh file, 1 MiB a write, written behind, fsync
 //     ingest DIR BYTES                the same bytes into a fresh block store, durable
@@ -23,6 +25,7 @@
 #include "storage/base/digest.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
+#include "storage/model/value_counter.h"
 #include "storage/schema/schema.h"
 #include "storage/schema/validate.h"
 #include "storage/store/rocksdb/engine.h"
@@ -159,12 +162,63 @@ absl::Status HashFile(const std::string& path, uint64_t threads) {
   return failed ? absl::UnavailableError(path) : absl::OkStatus();
 }
 
+// The CPU seconds of one pass over `memory`, as HashBlocks makes it.
+double HashOnce(absl::Span<const char> memory, DType dtype, bool with_health) {
+  constexpr uint64_t kPieceBytes = 64u << 10;
+  Sha256 sha;
+  ValueCounter values(dtype);
+  ValueTally tally;
+  uint32_t crc = 0;
+  const double begin = ThreadCpuSeconds();
+  for (uint64_t at = 0; at < memory.size(); at += kPieceBytes) {
+    const uint64_t n = std::min<uint64_t>(kPieceBytes, memory.size() - at);
+    const absl::string_view piece(memory.data() + at, n);
+    sha.Update(piece);
+    crc = Crc32(piece, crc);
+    if (with_health) values.Add(piece);
+    if ((at + n) % kBlockBytes != 0) continue;
+    sha.Finish();
+    if (with_health) tally.Append(values.Finish());
+  }
+  return ThreadCpuSeconds() - begin;
+}
+
+// Values as weights are: small, of both signs, finite. For dtypes of 32 and 16 bits.
+std::vector<char> WeightMemory(DType dtype, uint64_t bytes) {
+  std::vector<char> memory = RandomMemory(bytes, 7);
+  const size_t width = InfoOf(dtype).bits / 8;
+  // The exponent's first bit is off, so that nothing is larger than 2.
+  for (size_t at = width - 1; at < memory.size(); at += width) {
+    memory[at] = static_cast<char>(memory[at] & ~0x40);
+  }
+  return memory;
+}
+
+absl::Status MeasureHealth(const Words& words) {
+  const std::optional<DType> dtype = DTypeFromName(WordAt(words, 1));
+  if (!dtype) return absl::InvalidArgumentError("want a dtype");
+  ASSIGN_OR_RETURN(const uint64_t mib, NumberAt(words, 2));
+  const std::vector<char> memory = WeightMemory(*dtype, mib << 20);
+  double hash = 0, both = 0;
+  for (int i = 0; i < 9; ++i) {  // the least of several, in turns
+    const double plain = HashOnce(memory, *dtype, false);
+    const double beside = HashOnce(memory, *dtype, true);
+    hash = i == 0 ? plain : std::min(hash, plain);
+    both = i == 0 ? beside : std::min(both, beside);
+  }
+  const double gigabytes = static_cast<double>(memory.size()) / 1e9;
+  std::cout << DTypeName(*dtype) << ": hashing " << hash / gigabytes << " s/GB, with health "
+            << both / gigabytes << " s/GB, " << 100 * (both / hash - 1) << " % more\n";
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Words& words) {
+  if (WordAt(words, 0) == "health") return MeasureHealth(words);
   if (WordAt(words, 0) == "hash") {
     ASSIGN_OR_RETURN(const uint64_t threads, NumberAt(words, 2));
     return HashFile(WordAt(words, 1), threads);
   }
-  if (WordAt(words, 0) != "serve") return absl::InvalidArgumentError("want hash|serve");
+  if (WordAt(words, 0) != "serve") return absl::InvalidArgumentError("want hash|health|serve");
   Blocks blocks;
   RunCommands({{"write", [&](const Words& line) { return Write(&blocks, line); }},
                {"ingest", [&](const Words& line) { return Ingest(&blocks, line); }},
