@@ -12,6 +12,9 @@ namespace ballast {
 namespace {
 
 constexpr absl::Duration kLongestBackOff = absl::Seconds(5);
+constexpr absl::Duration kRetryFor = absl::Seconds(30);
+// Attempts in a row that move payload and get no further.
+constexpr int kFruitlessMax = 10;
 
 // True if the time has passed, false if it was cut short.
 bool SleepUnlessCancelled(absl::Duration duration, const CancelToken& a, const CancelToken& b) {
@@ -67,16 +70,40 @@ std::unique_ptr<ClientCall> Connection::OpenControl(absl::string_view method) {
 bool Connection::Retry(int attempt, const absl::Status& status, const CancelToken& cancel,
                        absl::Time deadline) {
   if (status.code() != absl::StatusCode::kUnavailable || attempt >= options_.retries) return false;
-  return BackOff(attempt, cancel, deadline);
+  return BackOff(attempt + 1, absl::InfiniteDuration(), cancel, deadline);
 }
 
-bool Connection::BackOff(int attempt, const CancelToken& cancel, absl::Time deadline) {
+bool Connection::BackOff(int attempt, absl::Duration most, const CancelToken& cancel,
+                         absl::Time deadline) {
   absl::BitGen random;
   const double spread = absl::Uniform(random, 0.75, 1.25);
-  const absl::Duration wait =
-      std::min(options_.back_off * (1 << std::min(attempt, 10)), kLongestBackOff) * spread;
+  const absl::Duration doubled = options_.back_off * (1 << std::min(attempt - 1, 10));
+  const absl::Duration wait = std::min(std::min(doubled, kLongestBackOff) * spread, most);
   if (absl::Now() + wait >= deadline) return false;
   return SleepUnlessCancelled(wait, cancel, options_.cancel);
+}
+
+void Patience::Moved(bool further) {
+  since_ = absl::Now();
+  if (further) {
+    attempt_ = fruitless_ = 0;
+  } else {
+    ++fruitless_;
+  }
+}
+
+bool Patience::TryAgain(const absl::Status& status) {
+  if (!absl::IsUnavailable(status) || fruitless_ >= kFruitlessMax) return false;
+  const std::optional<absl::Duration> asked = operation_->retry_for();
+  absl::Duration left = absl::InfiniteDuration();
+  if (answered_ || asked.has_value()) {
+    left = asked.value_or(kRetryFor) - (absl::Now() - since_);
+    if (left <= absl::ZeroDuration()) return false;
+  } else if (attempt_ >= connection_->options().retries) {
+    return false;
+  }
+  ++retries_;
+  return connection_->BackOff(++attempt_, left, operation_->cancel(), operation_->deadline());
 }
 
 absl::Status Operation::Report(Progress::Phase phase, uint64_t done_bytes, uint64_t total_bytes) {

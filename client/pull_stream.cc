@@ -20,16 +20,17 @@ v1::PullRequest PullRequestOf(const std::string& reference, const PullOptions& o
 }
 
 absl::StatusOr<PullResult> PullStream::Run() {
-  int attempt = 0;
+  Patience patience(connection_, operation_);
   while (true) {
     const uint64_t before = incoming_.position();
     const absl::Status status = Attempt();
-    if (status.ok()) return *std::move(result_);
-    if (incoming_.position() > before) attempt = 0;
-    if (local_ ||
-        !connection_->Retry(attempt++, status, operation_->cancel(), operation_->deadline())) {
-      return status;
+    if (status.ok()) {
+      result_->retries = patience.retries();
+      return *std::move(result_);
     }
+    if (result_) patience.Answered();
+    if (incoming_.position() > before) patience.Moved(/*further=*/true);
+    if (local_ || !patience.TryAgain(status)) return status;
   }
 }
 

@@ -1,5 +1,7 @@
 #include <ballast/client.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,13 +45,22 @@ absl::StatusOr<PushResult> WithRetries(Connection* connection, Operation* operat
                                        const std::string& model, const PushOptions& options,
                                        F attempt) {
   ASSIGN_OR_RETURN(const std::string request_id, RequestIdOr(options.request_id));
-  for (int i = 0;; ++i) {
+  Patience patience(connection, operation);
+  uint64_t sent_bytes = 0;
+  uint64_t least_bytes = UINT64_MAX;  // that an attempt had to send
+  while (true) {
     PushExchange exchange(connection, operation, options, model, request_id);
     absl::StatusOr<PushResult> result = attempt(exchange);
-    if (result.ok() || !exchange.may_retry() ||
-        !connection->Retry(i, result.status(), operation->cancel(), operation->deadline())) {
+    sent_bytes += exchange.sent_bytes();
+    if (result.ok()) {
+      result->bytes_sent = sent_bytes;
+      result->retries = patience.retries();
       return result;
     }
+    if (exchange.answered()) patience.Answered();
+    if (exchange.sent_bytes() > 0) patience.Moved(exchange.needed_bytes() < least_bytes);
+    least_bytes = std::min(least_bytes, exchange.needed_bytes());
+    if (!exchange.may_retry() || !patience.TryAgain(result.status())) return result;
   }
 }
 

@@ -50,6 +50,7 @@ void AddWarnings(const google::protobuf::RepeatedPtrField<std::string>& from,
 }  // namespace
 
 absl::Status PushAnswers::Take(const v1::PushResponse& answer) {
+  any = true;
   switch (answer.kind_case()) {
     case v1::PushResponse::kNeed:
       return TakeNeed(answer.need(), this);
@@ -167,20 +168,22 @@ absl::Status PushExchange::SendBlocks(const Manifest& manifest, const PushSource
   for (const BlockPlace& place : *places) {
     total += BlockSize(CheckedTensorBytes(manifest.entries[place.entry].spec), place.index);
   }
+  needed_bytes_ = total;
   const std::unique_ptr<TensorSource> reader = source.NewReader();
   BlockSender sender(call_.get(), reader.get(), &manifest);
   for (const BlockPlace& place : *places) {
     bool local = false;
     const absl::Status sent = sender.Add(place, &local);
+    sent_bytes_ = sender.sent_bytes();
     if (local) return Stop(sent);
     RETURN_IF_ERROR(sent);
     const absl::Status go_on =
         operation_->Report(Progress::Phase::kSend, sender.sent_bytes(), total);
     if (!go_on.ok()) return Stop(go_on);
   }
-  RETURN_IF_ERROR(sender.Flush());
-  sent_bytes_ = total;
-  return absl::OkStatus();
+  const absl::Status flushed = sender.Flush();
+  sent_bytes_ = sender.sent_bytes();
+  return flushed;
 }
 
 absl::Status PushExchange::SendFileBytes(ByteStream* file, uint64_t total_bytes) {

@@ -4,6 +4,7 @@
 
 #include <ballast/client.h>
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,7 @@ struct PushAnswers {
   absl::Status Take(const v1::PushResponse& answer);
   bool decided() const { return committed || refused; }
 
+  bool any = false;                                   // the server has said something
   std::vector<std::pair<uint64_t, uint64_t>> needed;  // runs: first, count; ascending
   bool needed_complete = false;
   std::optional<v1::PushCommitted> committed;
@@ -50,6 +52,12 @@ class PushExchange {
 
   // Whether the failure was the connection's, so that another attempt may succeed.
   bool may_retry() const { return may_retry_; }
+  bool answered() const { return answers_.any; }
+  // Payload that the server needed; of a file, and before it has answered, not known: the
+  // largest number.
+  uint64_t needed_bytes() const { return needed_bytes_; }
+  // Payload that was handed to the connection.
+  uint64_t sent_bytes() const { return sent_bytes_; }
 
  private:
   absl::Status SendHead();
@@ -73,6 +81,7 @@ class PushExchange {
   std::thread reading_;
   absl::Status bad_answer_;  // of the reading thread
   absl::Status stopped_;     // why we gave up ourselves
+  uint64_t needed_bytes_ = std::numeric_limits<uint64_t>::max();
   uint64_t sent_bytes_ = 0;
   bool may_retry_ = false;
 };

@@ -70,7 +70,8 @@ bool Watcher::TryAgain(const absl::Status& status) {
   if (!begun_) {
     return connection_->Retry(attempts_++, status, options_.cancel, absl::InfiniteFuture());
   }
-  return connection_->BackOff(attempts_++, options_.cancel, heard_ + options_.reconnect_for);
+  return connection_->BackOff(++attempts_, absl::InfiniteDuration(), options_.cancel,
+                              heard_ + options_.reconnect_for);
 }
 
 absl::Status Watcher::Attempt() {

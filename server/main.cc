@@ -114,14 +114,16 @@ void LogCollection(const absl::StatusOr<Collection>& collection, Log* log) {
               {"freed_bytes", collection->bytes_freed},
               {"deleted_versions", collection->versions_deleted},
               {"removed_versions", collection->versions_removed},
-              {"fenced_pushes", collection->pushes_fenced}});
+              {"fenced_pushes", collection->pushes_fenced},
+              {"held_pushes", collection->pushes_held}});
 }
 
 absl::Status Serve(const Config& config, Log* log, const sigset_t& stop_signals) {
   ASSIGN_OR_RETURN(const std::unique_ptr<RocksEngine> engine,
                    RocksEngine::Open({config.data_dir, config.limits}), "opening the data folder");
   ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog,
-                   Catalog::Open(engine->blobs(), engine->records(), config.limits));
+                   Catalog::Open(engine->blobs(), engine->records(), config.limits,
+                                 /*clock=*/nullptr, EngineUse::kSole));
   AllowAll authorizer;
   Collector collector(catalog.get(), engine->blobs(), engine->records(), config.limits);
   MemoryBudget manifest_memory(config.limits.manifest_memory_bytes,

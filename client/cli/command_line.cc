@@ -83,11 +83,16 @@ absl::Status ParseFailure(const CLI::App& app, const CLI::ParseError& error) {
                                  absl::StrJoin(names, ", ")));
 }
 
-int Fail(const std::string& command, const absl::Status& status) {
+// `go_on`: what to do about a failure that can be tried again; "" where nothing is known.
+int Fail(const std::string& command, const absl::Status& status, const std::string& go_on = "") {
   // Whoever closed the pipe (`| head`) has what it wanted.
   if (IsBrokenPipe(status)) return kUnavailable;
-  std::fputs(ErrorLine(command, status).c_str(), stderr);
-  return ExitCodeOf(status);
+  const ExitCode code = ExitCodeOf(status);
+  const bool hint = code == kUnavailable && !go_on.empty();
+  const absl::Status told =
+      hint ? absl::Status(status.code(), absl::StrCat(status.message(), "; ", go_on)) : status;
+  std::fputs(ErrorLine(command, told).c_str(), stderr);
+  return code;
 }
 
 }  // namespace
@@ -108,6 +113,7 @@ int RunCommandLine(int argc, const char* const* argv, const CancelToken& cancel)
   app.set_help_flag("-h,--help", "this text");
   app.set_version_flag("--version", "ballast " BALLAST_VERSION, "the version of this program");
   Session session(cancel);
+  session.SetCommandLine({argv, argv + argc});
   Command command;
   session.AddFlags(&app);
   Add(&app, &session, &command);
@@ -128,7 +134,7 @@ int RunCommandLine(int argc, const char* const* argv, const CancelToken& cancel)
   const std::string name = ChosenName(app);
   const absl::Status status = command();
   session.EndProgress();
-  return status.ok() ? kOk : Fail(name, status);
+  return status.ok() ? kOk : Fail(name, status, session.go_on());
 }
 
 }  // namespace ballast::cli

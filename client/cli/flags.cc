@@ -89,6 +89,19 @@ CLI::Option* AddShardSize(CLI::App* command, std::string* text) {
       ->type_name("SIZE");
 }
 
+void AddRetryFor(CLI::App* command, double* seconds) {
+  command
+      ->add_option("--retry-for", *seconds,
+                   "keep trying for so long while nothing moves (default: 30, or about\n"
+                   "one second if the server does not answer at all; 0: not at all)")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e9));
+}
+
+void SetRetryFor(double seconds, CallControl* control) {
+  if (seconds >= 0) control->retry_for = absl::Seconds(seconds);
+}
+
 absl::StatusOr<uint64_t> ShardBytes(const std::string& text) {
   struct Unit {
     absl::string_view name;

@@ -38,6 +38,10 @@ absl::Status CheckPlainDict(bool plain_dict, Format format);
 absl::StatusOr<uint64_t> ShardBytes(const std::string& text);
 CLI::Option* AddShardSize(CLI::App* command, std::string* text);
 
+// --retry-for: a number of seconds, or negative if it is not given.
+void AddRetryFor(CLI::App* command, double* seconds);
+void SetRetryFor(double seconds, CallControl* control);
+
 // What --schema FILE|REF names; "" is no schema.
 // Errors: usage  not a schema, not a reference. NotFound.
 absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, Session* session);

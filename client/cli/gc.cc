@@ -74,12 +74,20 @@ std::string Deletions(const GarbageReport& report) {
   return text;
 }
 
+// One that runs already ends some time: the same command works then.
+absl::Status Later(const absl::Status& status) {
+  if (!absl::IsAborted(status)) return status;
+  return absl::UnavailableError(absl::StrCat(status.message(), "; try again"));
+}
+
 absl::Status RunGc(Session* session, bool dry_run) {
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   GarbageOptions options;
   options.dry_run = dry_run;
   options.control = session->Control();
-  ASSIGN_OR_RETURN(const GarbageReport report, client->CollectGarbage(options));
+  const absl::StatusOr<GarbageReport> collected = client->CollectGarbage(options);
+  RETURN_IF_ERROR(Later(collected.status()));
+  const GarbageReport& report = *collected;
   session->EndProgress();
   if (session->json()) return session->Print(JsonLine(ReportJson(report)));
   return session->Print(absl::StrCat(Deletions(report), Summary(report)));

@@ -21,6 +21,7 @@ struct PullFlags {
   std::string reference, out, format, schema, verify, shard_size;
   bool no_strict = false;
   uint64_t shard_bytes = 0;  // 0: one file
+  double retry_for = -1;
   PullOptions options;
 };
 
@@ -100,6 +101,7 @@ Json ResultJson(const PullShardsResult& pulled, const std::string& path) {
                {"format", std::string(FormatName(result.format))},
                {"entries", result.entries},
                {"bytes", result.bytes},
+               {"retries", result.retries},
                {"warnings", result.warnings}};
   if (!pulled.files.empty()) json["files"] = pulled.files;
   return json;
@@ -108,10 +110,12 @@ Json ResultJson(const PullShardsResult& pulled, const std::string& path) {
 absl::Status RunPull(Session* session, PullFlags* flags) {
   RETURN_IF_ERROR(CheckFlags(session, flags));
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
+  session->GoOn("to pull it again");
   if (flags->out.empty()) RETURN_IF_ERROR(ChooseName(client, flags));
   Report report;
   flags->options.refusal = &report;
   flags->options.control = session->Control();
+  SetRetryFor(flags->retry_for, &flags->options.control);
   const absl::StatusOr<PullShardsResult> pulled = Pull(client, *flags);
   session->EndProgress();
   const bool to_stdout = flags->out == "-";
@@ -152,6 +156,7 @@ void AddPull(CLI::App* app, Session* session, Command* chosen) {
   pull->add_flag("--no-strict", flags->no_strict, "allow missing and unexpected entries");
   pull->add_option("--verify", flags->verify, "sha256: read the file back and compare")
       ->type_name("HOW");
+  AddRetryFor(pull, &flags->retry_for);
   pull->callback([=] { *chosen = [=] { return RunPull(session, flags.get()); }; });
 }
 

@@ -20,6 +20,7 @@ struct PushFlags {
   std::string file, model, format, schema;
   std::vector<std::string> labels;
   bool no_strict = false;
+  double retry_for = -1;
   PushOptions options;
 };
 
@@ -62,7 +63,8 @@ Json ResultJson(const PushResult& result) {
           {"version", result.version},       {"digest", "sha256:" + result.digest.Hex()},
           {"entries", result.entries},       {"bytes", result.bytes},
           {"bytes_sent", result.bytes_sent}, {"bytes_new", result.bytes_new},
-          {"repeated", result.repeated},     {"warnings", result.warnings}};
+          {"repeated", result.repeated},     {"retries", result.retries},
+          {"warnings", result.warnings}};
 }
 
 absl::StatusOr<PushResult> Push(Session* session, Client* client, const PushFlags& flags) {
@@ -71,12 +73,25 @@ absl::StatusOr<PushResult> Push(Session* session, Client* client, const PushFlag
   return client->PushStream(&stream, flags.model, flags.options);
 }
 
+// The same push again, in a process of its own: the request id makes it the same.
+void SayHowToGoOn(Session* session, PushFlags* flags) {
+  std::vector<std::string> more;
+  if (flags->options.request_id.empty()) {
+    flags->options.request_id = NewRequestId();
+    more = {"--request-id", flags->options.request_id};
+  }
+  const bool whole = flags->file == "-" || flags->options.raw;
+  session->GoOn(whole ? "to start again" : "to go on", more);
+}
+
 absl::Status RunPush(Session* session, PushFlags* flags) {
   RETURN_IF_ERROR(CheckFlags(session, flags));
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   Report report;
   flags->options.refusal = &report;
   flags->options.control = session->Control();
+  SetRetryFor(flags->retry_for, &flags->options.control);
+  SayHowToGoOn(session, flags);
   const absl::StatusOr<PushResult> result = Push(session, client, *flags);
   session->EndProgress();
   if (GetReason(result.status()) == Reason::kSchemaMismatch && !report.ok) {
@@ -115,7 +130,8 @@ void AddPush(CLI::App* app, Session* session, Command* chosen) {
       ->type_name("REF");
   push->add_option("--alias", flags->options.alias, "moved to the new version")->type_name("NAME");
   push->add_option("--request-id", flags->options.request_id,
-                   "the same again gives the first answer again");
+                   "the same again goes on with that push, or gives its answer again");
+  AddRetryFor(push, &flags->retry_for);
   push->add_flag("--raw", flags->options.raw, "send FILE as it is; the server parses it");
   push->callback([=] { *chosen = [=] { return RunPush(session, flags.get()); }; });
 }

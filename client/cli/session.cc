@@ -8,6 +8,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/go_on.h"
+#include "client/cli/signals.h"
 #include "client/cli/text.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
@@ -69,6 +71,13 @@ absl::StatusOr<std::string> Session::Resolve(const Target& target) {
   const absl::StatusOr<VersionDescription> version = client->GetVersion(target.text);
   if (!version.ok()) return ExplainTarget(target, version.status());
   return absl::StrCat(version->model, ":", version->version);
+}
+
+void Session::GoOn(absl::string_view how, const std::vector<std::string>& more) {
+  std::vector<std::string> words = command_line_;
+  words.insert(words.end(), more.begin(), more.end());
+  go_on_ = absl::StrCat(how, ": ", CommandText(words));
+  SetInterruptedHint(go_on_);
 }
 
 CallControl Session::Control() {

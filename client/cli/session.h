@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -34,6 +35,13 @@ class Session {
   const CancelToken& cancel() const { return options_.cancel; }
   bool json() const { return json_; }
 
+  // The words of the command line, for GoOn.
+  void SetCommandLine(std::vector<std::string> words) { command_line_ = std::move(words); }
+  // From here on a failure that can be tried again (exit code 7), or a signal, says how:
+  // "<how>: <this command line> <more>".
+  void GoOn(absl::string_view how, const std::vector<std::string>& more = {});
+  const std::string& go_on() const { return go_on_; }
+
   // Progress and cancellation for one operation; the session must outlive it.
   CallControl Control();
   // Takes the bar off the screen.
@@ -53,6 +61,8 @@ class Session {
  private:
   ClientOptions options_;
   std::string token_file_;
+  std::vector<std::string> command_line_;
+  std::string go_on_;
   bool json_ = false;
   bool quiet_ = false;
   bool no_progress_ = false;

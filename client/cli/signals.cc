@@ -5,20 +5,31 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <mutex>
+#include <string>
 #include <thread>
 
-#include "absl/strings/string_view.h"
+#include "absl/strings/str_cat.h"
 #include "client/cli/exit_code.h"
+#include "storage/base/status.h"
 
 namespace ballast::cli {
 namespace {
 
 std::atomic<int> cleanups = 0;
 
+std::mutex hint_mutex;
+std::string& Hint() {
+  static auto* const hint = new std::string;  // the thread that waits may outlive statics
+  return *hint;
+}
+
 [[noreturn]] void EndNow() {
-  constexpr absl::string_view kLine = "ballast: interrupted\n";
+  const std::lock_guard lock(hint_mutex);
+  const std::string line =
+      absl::StrCat("ballast: interrupted", Hint().empty() ? "" : "; ", Printable(Hint()), "\n");
   // Nothing can be done if even this fails.
-  [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, kLine.data(), kLine.size());
+  [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, line.data(), line.size());
   _exit(kUnavailable);
 }
 
@@ -47,6 +58,11 @@ void WatchSignals(const CancelToken& token) {
   }
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::thread([signals, token] { Wait(signals, token); }).detach();
+}
+
+void SetInterruptedHint(const std::string& hint) {
+  const std::lock_guard lock(hint_mutex);
+  Hint() = hint;
 }
 
 CleanupScope::CleanupScope() { ++cleanups; }

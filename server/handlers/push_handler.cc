@@ -1,8 +1,12 @@
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "proto/wire.h"
 #include "server/handlers/stream_io.h"
+#include "server/use_cases/ongoing_pushes.h"
 #include "server/use_cases/push.h"
 #include "storage/base/status.h"
 
@@ -32,8 +36,8 @@ PushParameters OptionsOf(const v1::PushHeader& header, std::string schema_json) 
 // One call of Push.
 class PushCall {
  public:
-  PushCall(const Services& services, Call* call, FrameStream* stream)
-      : services_(services), call_(call), stream_(stream) {}
+  PushCall(const Services& services, OngoingPushes* ongoing, Call* call, FrameStream* stream)
+      : services_(services), ongoing_(ongoing), call_(call), stream_(stream) {}
 
   absl::Status Serve() {
     ASSIGN_OR_RETURN(v1::PushRequest first, ReadMessage<v1::PushRequest>(stream_));
@@ -45,16 +49,43 @@ class PushCall {
     ASSIGN_OR_RETURN(
         push_, Push::Begin(services_, call_->principal, OptionsOf(header_, std::move(schema))));
     if (push_->repeated()) return Committed(*push_->repeated(), true);
+    const absl::Status stored = Store();
+    if (stored.ok()) return stored;
+    const std::lock_guard lock(mutex_);
+    if (!left_) push_->Leave(stored);
+    return stored;
+  }
+
+ private:
+  absl::Status Store() {
     const absl::Status taken = file_ ? TakeFile() : TakeManifest();
     if (GetReason(taken) == Reason::kSchemaMismatch) RETURN_IF_ERROR(Refused());
     RETURN_IF_ERROR(taken);
-    ASSIGN_OR_RETURN(const VersionInfo version, push_->Commit());
+    ASSIGN_OR_RETURN(const VersionInfo version, Commit());
     call_->blocks_stored = push_->blocks_stored();
     call_->blocks_known = push_->blocks_known();
     return Committed(version, false);
   }
 
- private:
+  absl::StatusOr<VersionInfo> Commit() {
+    const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(CheckOwn());
+    return push_->Commit();
+  }
+
+  // A later call of this request has come, and finds everything that came here.
+  void LeaveToNext() {
+    const std::lock_guard lock(mutex_);
+    left_ = true;
+    push_->Leave(absl::UnavailableError("another call goes on with this push"));
+  }
+
+  absl::Status CheckOwn() const {
+    if (!left_) return absl::OkStatus();
+    return ConflictError("push: another call goes on with request id ",
+                         Printable(header_.request_id()));
+  }
+
   // Schema pieces, up to the first message that is none: it tells the mode.
   absl::Status ReadSchema(std::string* schema) {
     while (true) {
@@ -87,9 +118,17 @@ class PushCall {
     }
     message_.Clear();
     ASSIGN_OR_RETURN(Manifest manifest, assembler.Take(true));
-    RETURN_IF_ERROR(push_->OfferManifest(std::move(manifest)));
+    turn_ = ongoing_->Enter(absl::StrCat(header_.model(), " ", header_.request_id()),
+                            [this] { LeaveToNext(); });
+    RETURN_IF_ERROR(Offer(std::move(manifest)));
     RETURN_IF_ERROR(SendNeed());
     return TakeBlocks();
+  }
+
+  absl::Status Offer(Manifest manifest) {
+    const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(CheckOwn());
+    return push_->OfferManifest(std::move(manifest));
   }
 
   absl::Status AddPiece(wire::ManifestAssembler* assembler) {
@@ -130,10 +169,16 @@ class PushCall {
         if (!message_.has_end()) return MalformedError("push: want blocks or `end`");
         return CheckEnd();
       }
-      RETURN_IF_ERROR(push_->AddBlocks(data->position, data->payload, data->crc32));
+      RETURN_IF_ERROR(Add(*data));
       call_->bytes_in = push_->received_bytes();
       RETURN_IF_ERROR(TellProgress());
     }
+  }
+
+  absl::Status Add(const DataFrame& data) {
+    const std::lock_guard lock(mutex_);
+    RETURN_IF_ERROR(CheckOwn());
+    return push_->AddBlocks(data.position, data.payload, data.crc32);
   }
 
   absl::Status CheckEnd() const {
@@ -184,20 +229,26 @@ class PushCall {
   }
 
   const Services& services_;
+  OngoingPushes* const ongoing_;
   Call* call_;
   FrameStream* stream_;
   v1::PushHeader header_;
   v1::PushRequest message_;
   std::optional<DataFrame> file_;  // the first piece, in file mode
+  std::mutex mutex_;               // for push_ and left_, while a later call may take over
   std::unique_ptr<Push> push_;
+  bool left_ = false;  // to a later call
   uint64_t told_ = 0;
+  std::unique_ptr<OngoingPushes::Turn> turn_;  // last: a later call uses the rest until it ends
 };
 
 }  // namespace
 
 void AddPushMethods(const Services& services, MethodTable* table) {
-  (*table)["Push"] = {[&services](Call* call, FrameStream* stream) {
-                        return PushCall(services, call, stream).Serve();
+  // Shared by the copies of the method: a std::function must be copyable.
+  const auto ongoing = std::make_shared<OngoingPushes>();
+  (*table)["Push"] = {[&services, ongoing](Call* call, FrameStream* stream) {
+                        return PushCall(services, ongoing.get(), call, stream).Serve();
                       },
                       true};
 }

@@ -34,6 +34,12 @@ absl::StatusOr<uint64_t> ResolveParent(Catalog* catalog, const PushParameters& o
   return version.version;
 }
 
+// Whether the same push may come again, and then succeed.
+bool MayComeBack(const absl::Status& why) {
+  return absl::IsCancelled(why) || absl::IsDeadlineExceeded(why) || absl::IsUnavailable(why) ||
+         absl::IsResourceExhausted(why);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Push>> Push::Begin(const Services& services,
@@ -194,6 +200,13 @@ absl::StatusOr<VersionInfo> Push::Commit() {
   publish.parent = parent_;
   publish.alias = options_.alias;
   return push_->Publish(manifest_, publish);
+}
+
+// Nobody is there to be told of a failure: then more travels again than had to.
+void Push::Leave(const absl::Status& why) {
+  if (push_ == nullptr || digests_.empty() || !MayComeBack(why)) return;
+  buffer_.clear();
+  if (lane_->Drain().ok()) push_->Leave().IgnoreError();
 }
 
 }  // namespace ballast

@@ -41,7 +41,8 @@ struct PushParameters {
   GateOptions gate;
 };
 
-// One push. Not thread-safe. Destroyed uncommitted, it leaves nothing visible.
+// One push. Not thread-safe. Destroyed uncommitted, it leaves nothing visible; Leave says
+// what it leaves that cannot be seen.
 class Push {
  public:
   // Errors: InvalidArgument  a malformed name, reference, schema, label or request id.
@@ -83,6 +84,13 @@ class Push {
 
   // Errors: InvalidArgument/TRUNCATED  needed blocks have not come. As CatalogPush::Publish.
   absl::StatusOr<VersionInfo> Commit();
+
+  // The push ends with `why`, uncommitted. If its client or the way to it is gone, or the
+  // server lacks something (Cancelled, DeadlineExceeded, Unavailable, ResourceExhausted),
+  // the blocks that came whole are made durable and kept for limits.push_lease_ms: the same
+  // manifest again needs only the others. A push that is refused, or whose bytes are wrong,
+  // leaves its intent to nobody, as does a file: what it has stored is garbage.
+  void Leave(const absl::Status& why);
 
   const Report& report() const { return gate_->report(); }
   const std::vector<std::string>& warnings() const { return warnings_; }

@@ -23,18 +23,22 @@ absl::Duration RenewalPeriod(const Limits& limits) {
 }  // namespace
 
 CatalogImpl::CatalogImpl(BlobStore* blobs, RecordStore* records, const Limits& limits,
-                         std::function<absl::Time()> clock)
+                         std::function<absl::Time()> clock, EngineUse use)
     : blobs_(blobs),
       records_(records),
       limits_(limits),
       clock_(std::move(clock)),
+      use_(use),
+      server_(NewToken()),
+      opened_(Now()),
       leases_(records, RenewalPeriod(limits)) {}
 
 absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(BlobStore* blobs, RecordStore* records,
                                                        const Limits& limits,
-                                                       std::function<absl::Time()> clock) {
+                                                       std::function<absl::Time()> clock,
+                                                       EngineUse use) {
   if (clock == nullptr) clock = [] { return absl::Now(); };
-  return std::make_unique<CatalogImpl>(blobs, records, limits, std::move(clock));
+  return std::make_unique<CatalogImpl>(blobs, records, limits, std::move(clock), use);
 }
 
 absl::Time CatalogImpl::Now() const { return absl::FromUnixMicros(absl::ToUnixMicros(clock_())); }
@@ -69,7 +73,7 @@ absl::StatusOr<CatalogImpl::Begun> CatalogImpl::BeginIntent(const std::string& m
     // intent that a collection has taken away.
     begun.id = NewToken();
     begun.start = Now();
-    begun.intent = EncodeIntent(before, begun.start);
+    begun.intent = EncodeIntent({before, begun.start, server_, std::nullopt});
     ASSIGN_OR_RETURN(
         const CommitOutcome outcome,
         records_->Commit(ModelRecord(model), {}, {{IntentKey(begun.id), begun.intent}}));
@@ -85,7 +89,7 @@ absl::StatusOr<CatalogImpl::Begun> CatalogImpl::BeginIntent(const std::string& m
 
 absl::StatusOr<bool> CatalogImpl::RaiseIntent(const std::string& model, Begun* begun) {
   const std::string key = IntentKey(begun->id);
-  const std::string raised = EncodeIntent(begun->epoch, begun->start);
+  const std::string raised = EncodeIntent({begun->epoch, begun->start, server_, std::nullopt});
   for (int attempt = 0; attempt < kCommitAttemptsMax; ++attempt) {
     PauseBeforeAttempt(attempt);
     ASSIGN_OR_RETURN(const auto intent, ReadOne(ModelRecord(model), key));
@@ -98,10 +102,44 @@ absl::StatusOr<bool> CatalogImpl::RaiseIntent(const std::string& model, Begun* b
   return absl::UnavailableError(absl::StrCat(model, ": the push's intent could not be raised"));
 }
 
+absl::StatusOr<bool> CatalogImpl::LeaveIntent(const std::string& model,
+                                              const std::string& request_id, const Begun& begun) {
+  const std::string key = IntentKey(begun.id);
+  const std::string left_key = LeftIntentKey(request_id.empty() ? begun.id : request_id);
+  std::string left;
+  for (int attempt = 0; attempt < kCommitAttemptsMax; ++attempt) {
+    PauseBeforeAttempt(attempt);
+    ASSIGN_OR_RETURN(const auto values, records_->Read(ModelRecord(model), {key, left_key}));
+    // By an attempt whose outcome was unknown.
+    if (!values[0].has_value()) return attempt > 0 && values[1] == left;
+    left = EncodeIntent({EpochOfIntent(*values[0]), begun.start, server_, Now()});
+    ASSIGN_OR_RETURN(const CommitOutcome outcome,
+                     records_->Commit(ModelRecord(model), {{key, values[0]}},
+                                      {{key, std::nullopt}, {left_key, left}}));
+    if (outcome == CommitOutcome::kApplied) return true;
+  }
+  return absl::UnavailableError(absl::StrCat(model, ": the push could not be left"));
+}
+
+// A server that is alone knows that the others are no more, and since when at the latest.
+std::optional<absl::Time> CatalogImpl::WhenLeft(absl::string_view key,
+                                                absl::string_view intent) const {
+  {
+    std::lock_guard<std::mutex> lock(dropped_mutex_);
+    if (dropped_.count(std::string(key)) > 0) return absl::InfinitePast();
+  }
+  const IntentValue value = DecodeIntent(intent);
+  if (value.left.has_value()) return value.left;
+  if (use_ == EngineUse::kSole && value.server != server_) return opened_;
+  return std::nullopt;
+}
+
 void CatalogImpl::DropIntent(const std::string& model, const std::string& push_id) {
-  records_->Commit(ModelRecord(model), {}, {{IntentKey(push_id), std::nullopt}})
-      .status()
-      .IgnoreError();
+  const std::string key = IntentKey(push_id);
+  const auto outcome = records_->Commit(ModelRecord(model), {}, {{key, std::nullopt}});
+  if (outcome.ok() && *outcome == CommitOutcome::kApplied) return;
+  std::lock_guard<std::mutex> lock(dropped_mutex_);
+  dropped_.insert(key);
 }
 
 absl::StatusOr<std::optional<RequestAnswer>> CatalogImpl::FindRequest(absl::string_view model,

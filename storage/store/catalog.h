@@ -9,7 +9,8 @@
 //               a/<alias>       version number and token
 //               names           how often aliases were moved
 //               h/<10 digits>   a move of an alias, newest first
-//               p/<push id>     push intent: epoch and start time
+//               p/<push id>     push intent: epoch, start time, server
+//               p/-<request id> the same of a push that was left, and may be begun again
 //               r/<request id>  what a finished request answered
 //               schema          digests of the bound schema's blocks
 //               retention       which versions a collection keeps
@@ -49,7 +50,7 @@ namespace ballast {
 // A push on its way in: blocks go into it, then it is published or dropped.
 // Not thread-safe; a thread of the catalog takes new epochs over beside it, so that a
 // collection waits for a push no longer than that takes. Destroyed unpublished, its
-// intent is removed.
+// intent is removed, unless it was left.
 //
 // Errors of all: Unavailable  also when a collection has taken this push for dead and
 // fenced it (limits.push_lease_ms): push again.
@@ -81,6 +82,18 @@ class CatalogPush {
   //         the caller). ResourceExhausted, Unavailable; then nothing is visible.
   virtual absl::StatusOr<VersionInfo> Publish(const Manifest& manifest,
                                               const PublishOptions& options) = 0;
+
+  // For a push whose client is gone and may come back: makes what was added durable, and
+  // for limits.push_lease_ms no collection removes it. The push that comes back is another
+  // one, with the same request id, and finds the blocks by Known. Nothing may be called
+  // afterwards. Errors: as Add; then a collection may remove what is durable.
+  virtual absl::Status Leave() = 0;
+};
+
+// Who uses the engine of a catalog.
+enum class EngineUse {
+  kShared,  // other servers as well, perhaps
+  kSole,    // this catalog alone, until it is destroyed: pushes of other servers are dead
 };
 
 // Thread-safe.
@@ -89,7 +102,8 @@ class Catalog {
   // Both stores must outlive the catalog. `clock` serves tests; null: the real one.
   static absl::StatusOr<std::unique_ptr<Catalog>> Open(BlobStore* blobs, RecordStore* records,
                                                        const Limits& limits,
-                                                       std::function<absl::Time()> clock = nullptr);
+                                                       std::function<absl::Time()> clock = nullptr,
+                                                       EngineUse use = EngineUse::kShared);
   virtual ~Catalog() = default;
 
   // Begins a push to `model` (made if new). `request_id`: 1 to 64 printable ASCII
@@ -100,6 +114,11 @@ class Catalog {
   // Errors: FailedPrecondition  it is deleted by now, or the id was another operation's.
   virtual absl::StatusOr<std::optional<VersionInfo>> FindPush(absl::string_view model,
                                                               absl::string_view request_id) = 0;
+  // When the push of an intent (an item p/…) was left: by its client, or, at the latest, by
+  // the server that held it; long ago if it will not come back. nullopt: it is under way,
+  // or may be.
+  virtual std::optional<absl::Time> WhenLeft(absl::string_view key,
+                                             absl::string_view intent) const = 0;
 
   // Errors of all lookups: NotFound (names what was looked for), DataLoss, Unavailable.
   virtual absl::StatusOr<VersionInfo> GetVersion(const Reference& reference) = 0;

@@ -6,7 +6,9 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,12 +24,14 @@ namespace ballast {
 class CatalogImpl : public Catalog {
  public:
   CatalogImpl(BlobStore* blobs, RecordStore* records, const Limits& limits,
-              std::function<absl::Time()> clock);
+              std::function<absl::Time()> clock, EngineUse use);
 
   absl::StatusOr<std::unique_ptr<CatalogPush>> BeginPush(absl::string_view model,
                                                          absl::string_view request_id) override;
   absl::StatusOr<std::optional<VersionInfo>> FindPush(absl::string_view model,
                                                       absl::string_view request_id) override;
+  std::optional<absl::Time> WhenLeft(absl::string_view key,
+                                     absl::string_view intent) const override;
   absl::StatusOr<VersionInfo> GetVersion(const Reference& reference) override;
   absl::StatusOr<Manifest> GetManifest(const VersionInfo& version) override;
   absl::StatusOr<ModelInfo> GetModel(absl::string_view model) override;
@@ -81,7 +85,11 @@ class CatalogImpl : public Catalog {
   absl::StatusOr<Begun> BeginIntent(const std::string& model);
   // Raises the intent to the batch's epoch; false if a collection has taken it away.
   absl::StatusOr<bool> RaiseIntent(const std::string& model, Begun* begun);
-  // Best effort: what stays is fenced and removed by gc.
+  // Puts the intent under its request id, as one that was left now; false if a collection
+  // has taken it away.
+  absl::StatusOr<bool> LeaveIntent(const std::string& model, const std::string& request_id,
+                                   const Begun& begun);
+  // Best effort: what stays is removed by gc, which does not wait for it.
   void DropIntent(const std::string& model, const std::string& push_id);
 
   absl::StatusOr<std::optional<std::string>> ReadOne(absl::string_view record,
@@ -160,6 +168,11 @@ class CatalogImpl : public Catalog {
   RecordStore* const records_;  // Must outlive this.
   const Limits limits_;
   const std::function<absl::Time()> clock_;
+  const EngineUse use_;
+  const std::string server_;  // token of this catalog in the intents that it holds
+  const absl::Time opened_;
+  mutable std::mutex dropped_mutex_;
+  std::set<std::string> dropped_;  // keys of intents that could not be taken away
   LeaseKeeper leases_;
 };
 

@@ -33,6 +33,7 @@ class Push : public CatalogPush {
   }
   absl::StatusOr<VersionInfo> Publish(const Manifest& manifest,
                                       const PublishOptions& options) override;
+  absl::Status Leave() override;
 
  private:
   // What a block must be to be used; all of the push's blocks are in blocks_.
@@ -47,6 +48,7 @@ class Push : public CatalogPush {
     std::optional<std::string> request;
     std::optional<std::string> names;
     std::optional<std::string> alias;
+    std::optional<std::string> left;  // by an earlier push of the same request
   };
 
   void RenewIfIdle();
@@ -226,6 +228,18 @@ absl::StatusOr<VersionInfo> Push::Publish(const Manifest& manifest, const Publis
   return PublishLocked(manifest, options);
 }
 
+// Without blocks there is nothing to leave, and an intent that an earlier push of the request
+// has left stays as it is.
+absl::Status Push::Leave() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (intent_gone_ || blocks_.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(RenewIfDue());
+  RETURN_IF_ERROR(begun_.batch->Flush(), model_);
+  ASSIGN_OR_RETURN(const bool left, catalog_->LeaveIntent(model_, request_id_, begun_));
+  intent_gone_ = true;
+  return left ? absl::OkStatus() : Fenced();
+}
+
 absl::StatusOr<VersionInfo> Push::PublishLocked(const Manifest& manifest,
                                                 const PublishOptions& options) {
   ASSIGN_OR_RETURN(auto earlier, catalog_->FindPush(model_, request_id_));
@@ -257,9 +271,10 @@ absl::StatusOr<Push::Seen> Push::Look(const PublishOptions& options) {
   keys.push_back(RequestKey(request_id_.empty() ? "\n" : request_id_));
   keys.push_back(std::string(kNamesKey));
   keys.push_back(AliasKey(options.alias.empty() ? "\n" : options.alias));
+  keys.push_back(LeftIntentKey(request_id_));
   ASSIGN_OR_RETURN(auto values, catalog_->records()->Read(record_, keys));
   return Seen{std::move(values[0]), std::move(values[1]), std::move(values[2]),
-              std::move(values[3]), std::move(values[4])};
+              std::move(values[3]), std::move(values[4]), std::move(values[5])};
 }
 
 // nullopt: lost a race, or the outcome is unknown: look again.
@@ -287,6 +302,7 @@ absl::StatusOr<std::optional<VersionInfo>> Push::TryCommit(VersionRecord* record
   if (!options.alias.empty()) {
     RETURN_IF_ERROR(AddAlias(seen, number, options, &conditions, &edits));
   }
+  if (seen.left.has_value()) edits.push_back({LeftIntentKey(request_id_), std::nullopt});
   if (!request_id_.empty()) {
     const std::string key = RequestKey(request_id_);
     conditions.push_back({key, std::nullopt});

@@ -26,9 +26,11 @@ class Run {
  public:
   Run(Catalog* catalog, BlobStore* blobs, RecordStore* records, const Limits& limits,
       absl::Time now, const CollectOptions& options)
-      : blobs_(blobs),
+      : catalog_(catalog),
+        blobs_(blobs),
         records_(records),
         limits_(limits),
+        now_(now),
         options_(options),
         tidy_(catalog, records, limits, now, &out_),
         marks_(limits.gc_mark_bytes_max) {
@@ -41,14 +43,24 @@ class Run {
   struct Intent {
     std::string record;
     std::string key;
+    std::string value;  // as it was listed
+  };
+  // Of an intent: whether the collection has to care, and how.
+  enum class Stand : uint8_t {
+    kSettled,   // gone, or of this epoch
+    kUnderWay,  // its push may live
+    kHeld,      // left, and may come back
+    kOver,      // left for too long
   };
 
   absl::Status Tell(Phase phase, uint64_t done);
   absl::Status TidyAll();
   absl::StatusOr<std::vector<Intent>> OldIntents();
-  absl::StatusOr<bool> IsSettled(const Intent& intent);
+  Stand StandOf(const std::string& key, const std::optional<std::string>& value) const;
+  absl::StatusOr<bool> IsSettled(const Intent& intent, bool enough);
   absl::Status Settle();
   absl::Status Fence(const Intent& intent);
+  absl::Status HoldLeft();
   absl::Status Mark();
   absl::Status MarkModel(const std::string& model);
   absl::Status MarkVersion(const VersionRecord& record, bool deleted);
@@ -57,14 +69,17 @@ class Run {
   absl::Status Free(const std::vector<Digest>& digests, uint64_t bytes);
   void CountMarks();
 
+  Catalog* const catalog_;
   BlobStore* const blobs_;
   RecordStore* const records_;
   const Limits& limits_;
+  const absl::Time now_;
   const CollectOptions& options_;
   Collection out_;
   ModelTidy tidy_;
   MarkSet marks_;
   Epoch epoch_ = 0;
+  Epoch sweep_epoch_ = 0;  // what is older is removed; at most epoch_
 };
 
 absl::Status Run::Tell(Phase phase, uint64_t done) {
@@ -75,12 +90,13 @@ absl::Status Run::Tell(Phase phase, uint64_t done) {
 absl::StatusOr<Collection> Run::Execute() {
   RETURN_IF_ERROR(TidyAll());
   if (options_.dry_run) {
-    epoch_ = std::numeric_limits<Epoch>::max();
+    epoch_ = sweep_epoch_ = std::numeric_limits<Epoch>::max();
     ASSIGN_OR_RETURN(const std::vector<Intent> intents, OldIntents());
     out_.pushes_fenced = intents.size();
   } else {
     ASSIGN_OR_RETURN(epoch_, RaiseEpoch(records_));
     RETURN_IF_ERROR(Settle());
+    RETURN_IF_ERROR(HoldLeft());
   }
   do {
     ++out_.passes;
@@ -109,17 +125,32 @@ absl::StatusOr<std::vector<Run::Intent>> Run::OldIntents() {
     const std::string record = ModelRecord(model);
     return ForEachItem(records_, record, "", kIntentPrefix, 100,
                        [&](absl::string_view key, absl::string_view value) -> absl::StatusOr<Walk> {
-                         if (EpochOfIntent(value) < epoch_)
-                           intents.push_back({record, std::string(key)});
+                         if (EpochOfIntent(value) < epoch_) {
+                           intents.push_back({record, std::string(key), std::string(value)});
+                         }
                          return Walk::kGoOn;
                        });
   }));
   return intents;
 }
 
-absl::StatusOr<bool> Run::IsSettled(const Intent& intent) {
+// A time in the future is one of a clock that was wrong: it holds no longer than another.
+Run::Stand Run::StandOf(const std::string& key, const std::optional<std::string>& value) const {
+  if (!value.has_value() || EpochOfIntent(*value) >= epoch_) return Stand::kSettled;
+  const std::optional<absl::Time> left = catalog_->WhenLeft(key, *value);
+  if (!left.has_value()) return Stand::kUnderWay;
+  const bool may_come_back =
+      absl::AbsDuration(now_ - *left) < LimitMilliseconds(limits_.push_lease_ms);
+  return may_come_back ? Stand::kHeld : Stand::kOver;
+}
+
+// Fences what is over, and with `enough` also what may be under way.
+absl::StatusOr<bool> Run::IsSettled(const Intent& intent, bool enough) {
   ASSIGN_OR_RETURN(const auto values, records_->Read(intent.record, {intent.key}));
-  return !values[0].has_value() || EpochOfIntent(*values[0]) >= epoch_;
+  const Stand stand = StandOf(intent.key, values[0]);
+  if (stand == Stand::kUnderWay && !enough) return false;
+  if (stand == Stand::kUnderWay || stand == Stand::kOver) RETURN_IF_ERROR(Fence(intent));
+  return true;
 }
 
 // Time is measured here, and by nobody else's clock.
@@ -132,13 +163,8 @@ absl::Status Run::Settle() {
     const bool enough = waited >= LimitMilliseconds(limits_.push_lease_ms);
     std::vector<Intent> left;
     for (Intent& intent : waiting) {
-      ASSIGN_OR_RETURN(const bool settled, IsSettled(intent));
-      if (settled) continue;
-      if (enough) {
-        RETURN_IF_ERROR(Fence(intent));
-      } else {
-        left.push_back(std::move(intent));
-      }
+      ASSIGN_OR_RETURN(const bool settled, IsSettled(intent, enough));
+      if (!settled) left.push_back(std::move(intent));
     }
     waiting = std::move(left);
     if (waiting.empty()) break;
@@ -156,6 +182,19 @@ absl::Status Run::Fence(const Intent& intent) {
                      EraseUnchanged(records_, intent.record, {{intent.key, *values[0]}}));
     out_.pushes_fenced += gone;
   }
+}
+
+// Listed anew, with those that were left while others were waited for. What is left from
+// here on has taken this epoch over before.
+absl::Status Run::HoldLeft() {
+  sweep_epoch_ = epoch_;
+  ASSIGN_OR_RETURN(const std::vector<Intent> intents, OldIntents());
+  for (const Intent& intent : intents) {
+    if (StandOf(intent.key, intent.value) != Stand::kHeld) continue;
+    ++out_.pushes_held;
+    sweep_epoch_ = std::min(sweep_epoch_, EpochOfIntent(intent.value));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Run::Mark() {
@@ -243,7 +282,7 @@ absl::Status Run::SweepPage(std::vector<Digest> page) {
   std::vector<Digest> old;
   uint64_t bytes = 0;
   for (size_t i = 0; i < page.size(); ++i) {
-    if (!infos[i].has_value() || infos[i]->epoch >= epoch_) continue;
+    if (!infos[i].has_value() || infos[i]->epoch >= sweep_epoch_) continue;
     old.push_back(page[i]);
     bytes += infos[i]->size_bytes;
   }
@@ -253,7 +292,7 @@ absl::Status Run::SweepPage(std::vector<Digest> page) {
 absl::Status Run::Free(const std::vector<Digest>& digests, uint64_t bytes) {
   uint64_t blocks = digests.size();
   if (blocks > 0 && !options_.dry_run) {
-    ASSIGN_OR_RETURN(blocks, blobs_->RemoveIfOlder(digests, epoch_));
+    ASSIGN_OR_RETURN(blocks, blobs_->RemoveIfOlder(digests, sweep_epoch_));
     if (blocks < digests.size()) {
       // A push has taken some up meanwhile.
       ASSIGN_OR_RETURN(const auto left, blobs_->Touch(digests, 0));

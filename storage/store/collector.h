@@ -5,9 +5,13 @@
 //             whose window is over are removed, old request answers are forgotten
 //   2 raise   the epoch, to N
 //   3 settle  every push intent of an epoch < N: wait until its push has ended or has taken
-//             N over; after limits.push_lease_ms remove the intent (the push is fenced)
+//             N over; after limits.push_lease_ms remove the intent (the push is fenced).
+//             Nobody waits for a push that was left, by its client or with its server: it
+//             is held until so long after that, then removed
 //   4 mark    the blocks of all versions, deleted versions and schemas
-//   5 sweep   the blocks that are not marked and whose epoch is < N
+//   5 sweep   the blocks that are not marked and whose epoch is < N and < those of all
+//             intents that are held: so the blocks of a push that was left stay for it, and
+//             other garbage of the same age with them
 //
 // 4 and 5 are done for one range of digests after the other if limits.gc_mark_bytes_max
 // does not suffice for all. Why nothing is lost: a push whose intent was not seen in 3
@@ -60,7 +64,8 @@ struct Collection {
   uint64_t versions_deleted = 0;  // by retention rules
   uint64_t versions_removed = 0;  // for good
   uint64_t answers_forgotten = 0;
-  uint64_t pushes_fenced = 0;  // dry run: pushes under way
+  uint64_t pushes_fenced = 0;  // dry run: pushes under way or left
+  uint64_t pushes_held = 0;    // left, and their blocks kept for them
   uint64_t passes = 0;         // ranges of digests
   uint64_t blocks_live = 0, bytes_live = 0;
   uint64_t blocks_held = 0, bytes_held = 0;  // only deleted versions use them

@@ -55,6 +55,9 @@ absl::StatusOr<uint64_t> VersionOfKey(absl::string_view key) {
 
 std::string AliasKey(absl::string_view alias) { return absl::StrCat(kAliasPrefix, alias); }
 std::string IntentKey(absl::string_view push_id) { return absl::StrCat(kIntentPrefix, push_id); }
+std::string LeftIntentKey(absl::string_view request_id) {
+  return absl::StrCat(kIntentPrefix, "-", request_id);
+}
 std::string RequestKey(absl::string_view request_id) {
   return absl::StrCat(kRequestPrefix, request_id);
 }
@@ -122,14 +125,29 @@ absl::StatusOr<AliasMove> DecodeAliasMove(absl::string_view value) {
   return move;
 }
 
-std::string EncodeIntent(Epoch epoch, absl::Time start) {
-  return absl::StrCat(epoch, " ", absl::ToUnixMicros(start));
+std::string EncodeIntent(const IntentValue& intent) {
+  std::string out = absl::StrCat(intent.epoch, " ", absl::ToUnixMicros(intent.start));
+  if (!intent.server.empty()) absl::StrAppend(&out, " ", intent.server);
+  if (intent.left.has_value()) absl::StrAppend(&out, " ", absl::ToUnixMicros(*intent.left));
+  return out;
 }
 
-Epoch EpochOfIntent(absl::string_view value) {
-  Epoch epoch = 0;
-  return absl::SimpleAtoi(value.substr(0, value.find(' ')), &epoch) ? epoch : 0;
+IntentValue DecodeIntent(absl::string_view value) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(value, ' ');
+  IntentValue intent;
+  int64_t start = 0, left = 0;
+  if (parts.size() < 2 || parts.size() > 4 || !absl::SimpleAtoi(parts[0], &intent.epoch) ||
+      !absl::SimpleAtoi(parts[1], &start) ||
+      (parts.size() == 4 && !absl::SimpleAtoi(parts[3], &left))) {
+    return {};
+  }
+  intent.start = absl::FromUnixMicros(start);
+  if (parts.size() > 2) intent.server = std::string(parts[2]);
+  if (parts.size() > 3) intent.left = absl::FromUnixMicros(left);
+  return intent;
 }
+
+Epoch EpochOfIntent(absl::string_view value) { return DecodeIntent(value).epoch; }
 
 std::string EncodeRequest(const RequestAnswer& request) {
   const char operation = static_cast<char>(request.operation);

@@ -49,6 +49,8 @@ absl::StatusOr<uint64_t> VersionOfKey(absl::string_view key);
 std::string HistoryKey(uint64_t number);
 std::string AliasKey(absl::string_view alias);
 std::string IntentKey(absl::string_view push_id);
+// Of a push that was left, by its request; no push id begins with a dash.
+std::string LeftIntentKey(absl::string_view request_id);
 std::string RequestKey(absl::string_view request_id);
 // "d/<digest>/", and with a version behind it, newest first as well.
 std::string DigestPrefix(const Digest& digest);
@@ -78,9 +80,16 @@ absl::StatusOr<uint64_t> DecodeNames(const std::optional<std::string>& value);
 std::string EncodeAliasMove(const AliasMove& move);
 absl::StatusOr<AliasMove> DecodeAliasMove(absl::string_view value);
 
-// "<epoch> <start, µs since 1970>": every block of the push has this epoch or a later one.
-std::string EncodeIntent(Epoch epoch, absl::Time start);
-// The epoch; 0, older than all, if it cannot be read.
+// "<epoch> <start, µs since 1970>[ <server>[ <left, µs since 1970>]]".
+struct IntentValue {
+  Epoch epoch = 0;  // every block of the push has this one or a later one
+  absl::Time start;
+  std::string server;              // the token of the one that holds it; "" in older stores
+  std::optional<absl::Time> left;  // when its client or network went; it may come back
+};
+std::string EncodeIntent(const IntentValue& intent);
+// What cannot be read is older than all, of no server, and was not left.
+IntentValue DecodeIntent(absl::string_view value);
 Epoch EpochOfIntent(absl::string_view value);
 
 // "<operation> <answer> <token> <µs since 1970>".

@@ -2,6 +2,7 @@
 
 #include "client/cli/command_line.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/go_on.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/target.h"
 #include "client/cli/text.h"
@@ -109,6 +110,46 @@ TEST(ExitCodeTest, FollowsCodeAndReason) {
   }
 }
 
+TEST(GoOnTest, WordsAreReadByAShellAsTheyWere) {
+  struct Row {
+    std::vector<std::string> words;
+    const char* text;
+  } rows[] = {
+      {{"ballast", "push", "a.pth", "team/net:1@x"}, "ballast push a.pth team/net:1@x"},
+      {{"a b", "", "it's", "$HOME", "x;y"}, R"('a b' '' 'it'\''s' '$HOME' 'x;y')"},
+      {{"--rename", "(.*)=\\1"}, R"(--rename '(.*)=\1')"},
+      {{"--token", "secret", "push"}, "--token TOKEN push"},
+      {{"--token=secret", "push"}, "--token=TOKEN push"},
+      {{"--token-file", "f"}, "--token-file f"},
+  };
+  for (const Row& row : rows) EXPECT_EQ(CommandText(row.words), row.text);
+}
+
+TEST(CommandLineTest, WhatIsUnavailableEndsWithTheWayToGoOn) {
+  const TestFolder folder;
+  const std::string file = folder.Write("in", SafetensorsFile({NoiseTensor("a", 4, 1)}));
+  const std::string command = "ballast --server unix:/nonexistent/ballast.sock ";
+  struct Row {
+    std::vector<const char*> words;
+    std::string end;
+  } rows[] = {
+      {{"push", file.c_str(), "m", "--retry-for", "0", "--request-id", "r"},
+       "; to go on: " + command + "push " + file + " m --retry-for 0 --request-id r\n"},
+      {{"push", file.c_str(), "m", "--retry-for", "0", "--request-id", "r", "--raw"},
+       "; to start again: " + command + "push " + file + " m --retry-for 0 --request-id r --raw\n"},
+      {{"pull", "m", "-o", "x y", "--retry-for", "0.01"},
+       "; to pull it again: " + command + "pull m -o 'x y' --retry-for 0.01\n"},
+      {{"gc"}, "unix:/nonexistent/ballast.sock: "},
+  };
+  for (const Row& row : rows) {
+    const Outcome outcome = Ballast(row.words);
+    EXPECT_EQ(outcome.code, kUnavailable) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(row.end));
+  }
+  const Outcome fresh = Ballast({"push", file.c_str(), "m", "--retry-for", "0"});
+  EXPECT_THAT(fresh.err, HasSubstr("push " + file + " m --retry-for 0 --request-id "));
+}
+
 TEST(CommandLineTest, UsageErrorsAreOneLineAndExitCode2) {
   const TestFolder folder;
   const std::string file = folder.Write("in", SafetensorsFile({NoiseTensor("a", 4, 1)}));
@@ -125,6 +166,8 @@ TEST(CommandLineTest, UsageErrorsAreOneLineAndExitCode2) {
       {"push", in, "m:1"},
       {"push", in, "m", "--format", "nope"},
       {"push", in, "m", "--format", "tensors"},
+      {"push", in, "m", "--retry-for", "-1"},
+      {"push", in, "m", "--retry-for", "soon"},
       {"push", in, "m", "--label", "x"},
       {"push", in, "m", "--label", "=x"},
       {"push", in, "m", "--label", "a=1", "--label", "a=2"},

@@ -94,6 +94,22 @@ TEST_F(PullTest, ResumesWhereItWasCut) {
   }
 }
 
+TEST_F(PullTest, RetryForBoundsTheTrying) {
+  PullOptions options;
+  options.control.retry_for = absl::ZeroDuration();
+  std::atomic<int> frames = 0;
+  const std::unique_ptr<Client> client = registry_.NewClient(
+      [&](const std::string& method) { return method == "Pull" && ++frames == 5; });
+  const auto pulled = client->PullFile("team/net", folder_.Path("out"), options);
+  EXPECT_EQ(pulled.status().code(), absl::StatusCode::kUnavailable) << pulled.status();
+  EXPECT_THAT(folder_.Names(), IsEmpty());
+  frames = 0;
+  options.control.retry_for = absl::Hours(1);
+  const auto patient = client->PullFile("team/net", folder_.Path("out"), options);
+  ASSERT_TRUE(patient.ok()) << patient.status();
+  EXPECT_EQ(patient->retries, 1u);
+}
+
 TEST_F(PullTest, ACutEveryFewFramesStillEnds) {
   std::atomic<int> frames = 0;
   const std::unique_ptr<Client> client = registry_.NewClient(

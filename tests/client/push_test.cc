@@ -289,6 +289,80 @@ TEST_F(PushTest, ACutConnectionIsTriedAgainAndMakesOneVersion) {
   }
 }
 
+TEST_F(PushTest, WhatTravelsTwiceIsLittleAndIsCounted) {
+  constexpr uint64_t kSize = 12 << 20;
+  constexpr uint64_t kTwice = 4 << 20;  // a cut
+  for (int at = 2; at <= 9; ++at) {
+    const std::string path = File({NoiseTensor("a", kSize, 100 + at)});
+    std::atomic<int> frames = 0;
+    const std::unique_ptr<Client> client = registry_.NewClient(
+        [&](const std::string& method) { return method == "Push" && ++frames == at; });
+    const auto pushed = client->PushFile(path, "m", {});
+    ASSERT_TRUE(pushed.ok()) << pushed.status();
+    EXPECT_EQ(pushed->retries, 1u) << at;
+    EXPECT_GE(pushed->bytes_sent, kSize) << at;
+    EXPECT_LE(pushed->bytes_sent, kSize + kTwice) << at;
+    EXPECT_LE(pushed->bytes_new, kSize);
+  }
+}
+
+TEST_F(PushTest, ALaterCallWithTheRequestIdGoesOn) {
+  const std::string path = File({NoiseTensor("a", 12 << 20, 1)});
+  PushOptions options;
+  options.request_id = "the same";
+  options.control.retry_for = absl::ZeroDuration();
+  std::atomic<int> frames = 0;
+  const std::unique_ptr<Client> client = registry_.NewClient(
+      [&](const std::string& method) { return method == "Push" && ++frames == 8; });
+  EXPECT_EQ(client->PushFile(path, "m", options).status().code(), absl::StatusCode::kUnavailable);
+  const auto later = client_->PushFile(path, "m", options);
+  ASSERT_TRUE(later.ok()) << later.status();
+  EXPECT_EQ(later->version, 1u);
+  EXPECT_LE(later->bytes_sent, 8u << 20) << "4 frames of 2 MiB had come";
+}
+
+TEST_F(PushTest, RetryForBoundsTheTrying) {
+  const std::string path = File({NoiseTensor("a", 9, 1)});
+  for (const bool answers : {false, true}) {
+    std::atomic<int> pushes = 0, frames = 0;
+    // The server says what it needs, or nothing at all, and then the connection is cut.
+    const std::unique_ptr<Client> client = registry_.NewClient([&](const std::string&) {
+      if (!answers) return ++pushes > 0;
+      if (++frames % 4 == 0) return ++pushes > 0;
+      return false;
+    });
+    PushOptions options;
+    options.control.retry_for = absl::ZeroDuration();
+    EXPECT_EQ(client->PushFile(path, "m", options).status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(pushes, 1) << "not tried again at all";
+  }
+  // Nothing is known of when time ends here; but it does.
+  PushOptions options;
+  options.control.retry_for = absl::Milliseconds(20);
+  std::atomic<int> calls = 0;
+  const std::unique_ptr<Client> gone =
+      registry_.NewClient([&](const std::string&) { return ++calls > 0; });
+  EXPECT_EQ(gone->PushFile(path, "m", options).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_GE(calls, 1);
+  // Nobody said how long: a server that never answers is given up after ClientOptions::retries.
+  calls = 0;
+  EXPECT_EQ(gone->PushFile(path, "m", {}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(calls, 4);
+}
+
+TEST_F(PushTest, APushThatNeverGetsFurtherEnds) {
+  // What is sent is always lost: the server is another one each time.
+  PushOptions options;
+  options.control.retry_for = absl::Hours(1);
+  options.raw = true;
+  std::atomic<int> frames = 0;
+  const std::unique_ptr<Client> client =
+      registry_.NewClient([&](const std::string&) { return ++frames % 3 == 0; });
+  const auto pushed = client->PushFile(File({NoiseTensor("a", 12 << 20, 1)}), "m", options);
+  EXPECT_EQ(pushed.status().code(), absl::StatusCode::kUnavailable) << pushed.status();
+  EXPECT_LE(frames, 3 * 11);
+}
+
 TEST_F(PushTest, AConnectionThatIsAlwaysCutIsUnavailable) {
   std::atomic<int> calls = 0;
   const std::unique_ptr<Client> client =

@@ -400,6 +400,48 @@ class FullDiskTest(harness.TestCase):
         server.start()
         self.push(self.model("next", 8), "disk/m", server=server.address)
 
+    def test_a_full_server_disk_recovers_when_space_returns(self):
+        disk = self.mount(96)
+        server = harness.Server(os.path.join(disk, "data"), log=self.path("log"))
+        self.addCleanup(server.stop)
+        at = {"server": server.start().address}
+        small = self.model("small", 8)
+        self.push(small, "disk/m", **at)
+        filler = os.path.join(disk, "filler")
+        with open(filler, "wb", buffering=0) as f, self.assertRaises(OSError):
+            while f.write(bytes(1 << 16)):
+                pass
+        large = self.model("large", 40)
+        self.fails(harness.FAILURE, "push", large, "disk/m", says="full", **at)
+        self.pull("disk/m", "out", **at)
+        os.unlink(filler)
+        # RocksDB looks for space on its own, every few seconds.
+        harness.wait_until(lambda: self.cli("push", large, "disk/m", **at).returncode == harness.OK,
+                           60, "a push after space came back")
+        self.json("gc", limit_s=30, **at)
+        for version, path in (1, small), (2, large):
+            out = self.pull(f"disk/m:{version}", "out", "--force", "--verify=sha256", **at)
+            self.assertEqual(harness.sha256_file(out), harness.sha256_file(path))
+
+    def test_a_server_disk_that_is_read_only_is_named(self):
+        disk = self.mount(64)
+        server = harness.Server(os.path.join(disk, "data"), log=self.path("log"))
+        self.addCleanup(server.stop)
+        small = self.model("small", 8)
+        self.push(small, "disk/m", server=server.start().address)
+        server.stop()
+        remount = ["mount", "-o", "remount,ro", disk]
+        if subprocess.run(remount, capture_output=True).returncode != 0:
+            self.skipTest("may not remount")
+        done = subprocess.run(server.argv, capture_output=True, timeout=harness.START_LIMIT_S,
+                              env=harness.clean_env())
+        self.assertEqual(done.returncode, harness.FAILURE)
+        self.assertEqual(done.stderr.count(b"\n"), 1, done.stderr)
+        self.assertIn(b"Read-only file system", done.stderr)
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        out = self.pull("disk/m", "out", server=server.start().address)
+        self.assertEqual(harness.sha256_file(out), harness.sha256_file(small))
+
     def test_a_full_client_disk_leaves_no_file(self):
         server = self.start_server()
         disk = self.mount(8)

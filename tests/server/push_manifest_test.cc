@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "proto/wire.h"
 #include "tests/server/server_testing.h"
 
 namespace ballast {
@@ -81,6 +82,90 @@ TEST_P(PushByManifest, BlocksThatAreThereTwiceTravelOnce) {
   EXPECT_EQ(answer.committed->received_bytes(), 100 + kBlockBytes + kBlockBytes / 2);
   EXPECT_EQ(PullVersion(server_, RequestOf("m", "tensors")).bytes,
             tensors[0].bytes + tensors[1].bytes + tensors[2].bytes + tensors[3].bytes);
+}
+
+v1::CollectionResult Collect(const TestServer& server) {
+  const Answers answers =
+      Exchange(server, "CollectGarbage", {EncodeMessage(v1::CollectGarbageRequest())});
+  EXPECT_THAT(answers.status, IsOk());
+  v1::CollectGarbageResponse last;
+  if (!answers.frames.empty()) EXPECT_THAT(DecodeMessage(answers.frames.back(), &last), IsOk());
+  return last.result();
+}
+
+TEST_P(PushByManifest, ThatLosesItsClientGoesOnWhereItWas) {
+  for (uint64_t came = 0; came <= 6; ++came) {
+    SCOPED_TRACE(came);
+    ManifestPush push("m", BigModel(10 + came));
+    push.cut = true;
+    push.edit = [&](std::vector<v1::PushRequest>* messages) { messages->resize(came); };
+    EXPECT_EQ(push.Run(server_).status.code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(Collect(server_).freed_blocks(), 0u) << "what came is kept for it";
+    push.cut = false;
+    push.edit = nullptr;
+    const PushAnswer again = push.Run(server_);
+    ASSERT_THAT(again.status, IsOk());
+    ASSERT_EQ(again.needed.size(), 6 - came);
+    if (came < 6) EXPECT_EQ(again.needed[0], came);
+    EXPECT_EQ(again.committed->version().version(), came + 1);
+    EXPECT_FALSE(again.committed->repeated());
+  }
+}
+
+// A connection that is dead without the server having noticed.
+TEST_P(PushByManifest, ThatComesBackTakesOverFromTheCallThatStillSeemsToRun) {
+  ManifestPush push("m", BigModel());
+  const auto first = server_.Start("Push");
+  v1::PushRequest request;
+  *request.mutable_header() = push.header;
+  ASSERT_THAT(first->Write(EncodeMessage(request)), IsOk());
+  ASSERT_THAT(wire::ForEachManifestPiece(push.manifest, true,
+                                         [&](const v1::ManifestPiece& piece) {
+                                           *request.mutable_manifest() = piece;
+                                           return first->Write(EncodeMessage(request));
+                                         }),
+              IsOk());
+  ASSERT_THAT(first->Read(), IsOk()) << "what it needs";
+  request.mutable_block()->set_position(0);
+  request.mutable_block()->set_payload(push.blocks.at(push.manifest.entries[0].blocks[0].digest));
+  ASSERT_THAT(first->Write(EncodeMessage(request)), IsOk());
+  const PushAnswer again = push.Run(server_);
+  ASSERT_THAT(again.status, IsOk());
+  EXPECT_GE(again.needed.size(), 5u) << "the block may have been under way";
+  request.mutable_block()->set_position(1);
+  first->Write(EncodeMessage(request)).IgnoreError();
+  EXPECT_THAT(first->Finish(), Fails(absl::StatusCode::kAborted, Reason::kConflict,
+                                     "push: another call goes on with request id "));
+  v1::GetModelRequest model;
+  model.set_model("m");
+  EXPECT_EQ(Unary<v1::Model>(server_, "GetModel", model)->versions(), 1u);
+}
+
+TEST_P(PushByManifest, WithWrongBytesKeepsNothing) {
+  ManifestPush push("m", BigModel());
+  push.cut = true;
+  push.edit = [](std::vector<v1::PushRequest>* messages) {
+    messages->resize(3);
+    messages->back().mutable_block()->mutable_payload()->back() ^= 1;
+  };
+  EXPECT_THAT(push.Run(server_).status, Fails(kInvalid, Reason::kChecksum, "SHA-256"));
+  Collect(server_);
+  push.cut = false;
+  push.edit = nullptr;
+  const PushAnswer again = push.Run(server_);
+  ASSERT_THAT(again.status, IsOk());
+  EXPECT_EQ(again.needed.size(), 6u);
+}
+
+TEST_P(PushByManifest, ThatIsCutAfterItsLastWordIsRepeatedOrGoesOn) {
+  ManifestPush push("m", BigModel());
+  push.cut = true;
+  const PushAnswer first = push.Run(server_);
+  push.cut = false;
+  const PushAnswer again = push.Run(server_);
+  ASSERT_THAT(again.status, IsOk());
+  EXPECT_THAT(again.needed, IsEmpty()) << first.status;
+  EXPECT_EQ(again.committed->version().version(), 1u);
 }
 
 TEST_P(PushByManifest, AnEmptyStateDictIsAVersionWithAWarning) {

@@ -208,7 +208,11 @@ PushAnswer ManifestPush::Run(const TestServer& server) const {
     messages.emplace_back().mutable_end()->set_size_bytes(size);
     if (edit) edit(&messages);
     WriteAllOf(messages, call.get());
-    call->WritesDone().IgnoreError();
+    if (cut) {
+      call->Cancel();
+    } else {
+      call->WritesDone().IgnoreError();
+    }
   }
   answer.status = call->Finish();
   return answer;

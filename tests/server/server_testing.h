@@ -146,6 +146,7 @@ struct ManifestPush {
   Manifest manifest;
   // May change the messages that answer `need`: one for each block, and `end`.
   std::function<void(std::vector<v1::PushRequest>*)> edit;
+  bool cut = false;  // behind them the client is gone
 
   PushAnswer Run(const TestServer& server) const;
 };

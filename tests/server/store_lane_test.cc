@@ -25,6 +25,7 @@ class NotingPush : public CatalogPush {
   absl::StatusOr<VersionInfo> Publish(const Manifest&, const PublishOptions&) override {
     return absl::InternalError("not for this test");
   }
+  absl::Status Leave() override { return absl::InternalError("not for this test"); }
 
   std::vector<std::tuple<Digest, uint32_t, size_t>> added;
   size_t fail_at = SIZE_MAX;

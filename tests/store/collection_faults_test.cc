@@ -101,7 +101,7 @@ class Scene {
     }
     EXPECT_THAT(push->Publish(MakeManifest({}), {}), IsOk());
     EXPECT_THAT(stores_->records()->Commit(ModelRecord("m"), {},
-                                           {{IntentKey("dead"), EncodeIntent(1, now_)}}),
+                                           {{IntentKey("dead"), EncodeIntent({1, now_, "", {}})}}),
                 IsOk());
   }
 
@@ -225,6 +225,46 @@ TEST_P(CollectionSteps, AnUndeletionThatIsStoppedLeavesOldOrNew) {
     }
     if (::testing::Test::HasFailure() || !fuse.blown()) break;
   }
+}
+
+TEST_P(CollectionSteps, APushThatIsLeftAndComesBackIsStoppedAnywhere) {
+  const TestBlock first = MakeBlock(200, 50), second = MakeBlock(201, 60);
+  int steps = 0;
+  for (;; ++steps) {
+    SCOPED_TRACE(steps);
+    Scene scene(GetParam());
+    Fuse fuse(steps);
+    StoppingBlobs blobs(scene.stores()->blobs(), &fuse);
+    StoppingRecords records(scene.stores()->records(), &fuse);
+    const auto stopping = scene.Open(&blobs, &records);
+    const auto pushed = [&]() -> absl::StatusOr<VersionInfo> {
+      {
+        ASSIGN_OR_RETURN(const auto push, stopping->BeginPush("left", "r"));
+        RETURN_IF_ERROR(push->Add(first.digest, first.crc32, first.bytes).status());
+        RETURN_IF_ERROR(push->Leave());
+      }
+      ASSIGN_OR_RETURN(const auto push, stopping->BeginPush("left", "r"));
+      ASSIGN_OR_RETURN(const auto known, push->Known({first.digest, second.digest}));
+      EXPECT_TRUE(known[0].has_value() && !known[1].has_value());
+      RETURN_IF_ERROR(push->Add(second.digest, second.crc32, second.bytes).status());
+      return push->Publish(MakeManifest({first, second}), {});
+    }();
+    EXPECT_EQ(pushed.ok(), !fuse.blown());
+    ASSERT_THAT(scene.Collect(scene.stores()->blobs(), scene.stores()->records()), IsOk());
+    scene.CheckWhole();
+    const auto catalog = scene.Open(scene.stores()->blobs(), scene.stores()->records());
+    const auto version = catalog->GetVersion(*ParseReference("left"));
+    EXPECT_EQ(version.ok(), pushed.ok());
+    if (version.ok()) {
+      EXPECT_THAT(CheckVersion(catalog.get(), scene.stores()->blobs(), *version), IsOk());
+    }
+    EXPECT_EQ((*scene.stores()->blobs()->Touch({first.digest}, 0))[0].has_value(), pushed.ok());
+    const auto intents =
+        scene.stores()->records()->List(ModelRecord("left"), "", kIntentPrefix, 10);
+    EXPECT_TRUE(intents->items.empty());
+    if (::testing::Test::HasFailure() || !fuse.blown()) break;
+  }
+  EXPECT_GT(steps, 4);
 }
 
 // --- lost answers -------------------------------------------------------------------

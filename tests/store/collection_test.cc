@@ -415,8 +415,9 @@ TEST_P(Collecting, APushThatHangsIsFencedAndSaysPushAgain) {
 TEST_P(Collecting, AnIntentThatNobodyHoldsIsRemovedAfterTheLease) {
   const std::string key = IntentKey("of a server that was killed");
   Push("m", {MakeBlock(1, 10)});
-  ASSERT_EQ(*stores_->records()->Commit(ModelRecord("m"), {}, {{key, EncodeIntent(1, now_)}}),
-            CommitOutcome::kApplied);
+  ASSERT_EQ(
+      *stores_->records()->Commit(ModelRecord("m"), {}, {{key, EncodeIntent({1, now_, "", {}})}}),
+      CommitOutcome::kApplied);
   EXPECT_EQ(Collect(/*dry_run=*/true).pushes_fenced, 1u);
   Limits limits = limits_;
   limits.push_lease_ms = 20;

@@ -30,6 +30,20 @@
 namespace ballast {
 namespace {
 
+// A push that is interrupted, and comes back with the same request id.
+absl::StatusOr<VersionInfo> PushInTwoParts(Catalog* catalog, uint64_t seed) {
+  const std::string request = absl::StrCat("request ", seed);
+  const std::vector<TestBlock> blocks = CrashBlocks(seed);
+  {
+    ASSIGN_OR_RETURN(const auto push, catalog->BeginPush("m", request));
+    for (size_t i = 0; i + 1 < blocks.size(); ++i) {
+      RETURN_IF_ERROR(push->Add(blocks[i].digest, blocks[i].crc32, blocks[i].bytes).status());
+    }
+    RETURN_IF_ERROR(push->Leave());
+  }
+  return PushBlocks(catalog, "m", blocks, request);
+}
+
 absl::Status PushForever(const std::string& dir, uint64_t seed, int64_t die_at_step) {
   std::atomic<int64_t> steps = 0;
   RocksEngine::Options options{dir, CrashLimits(), [&](absl::string_view) {
@@ -39,7 +53,9 @@ absl::Status PushForever(const std::string& dir, uint64_t seed, int64_t die_at_s
   ASSIGN_OR_RETURN(const auto catalog,
                    Catalog::Open(engine->blobs(), engine->records(), CrashLimits()));
   for (;; ++seed) {
-    ASSIGN_OR_RETURN(const auto version, PushBlocks(catalog.get(), "m", CrashBlocks(seed)));
+    ASSIGN_OR_RETURN(const auto version, seed % 2 == 0
+                                             ? PushBlocks(catalog.get(), "m", CrashBlocks(seed))
+                                             : PushInTwoParts(catalog.get(), seed));
     std::printf("ack %llu %llu\n", static_cast<unsigned long long>(version.version),
                 static_cast<unsigned long long>(seed));
     std::fflush(stdout);

@@ -37,7 +37,7 @@ ROOMS = {
 EXTRA = {"server/main.cc": {"storage/store/rocksdb"}}
 # Headers of libraries, and the only rooms that may include them.
 LIBRARIES = [
-    (re.compile(r"^rocksdb/"), ("storage/store/rocksdb",)),
+    (re.compile(r"^rocksdb/"), ("storage/store/rocksdb", "tests/store")),
     (re.compile(r"^(grpc|grpcpp|grpc\+\+)/"), ("proto", "server", "client", "tests/bench")),
     (re.compile(r"^google/protobuf/"), ("proto", "server", "client", "tests")),
     (re.compile(r"^ballast/v1/.*\.pb\.h$"), ("proto", "server", "client", "tests")),

@@ -58,8 +58,11 @@ struct ClientOptions {
   absl::Duration control_timeout = absl::Seconds(30);  // of calls that move no payload
   // A stream in which nothing moves for so long is given up as Unavailable.
   absl::Duration idle_timeout = absl::Minutes(5);
-  int retries = 3;  // of calls that are safe to repeat, after Unavailable
-  absl::Duration back_off = absl::Milliseconds(100);  // before the first; doubles, up to 5 s
+  // Of calls that are safe to repeat, after Unavailable; CallControl::retry_for has more
+  // patience with a push or pull that has begun.
+  int retries = 3;
+  // Before the first; doubles, up to 5 s, and varies by a quarter.
+  absl::Duration back_off = absl::Milliseconds(100);
   // Pushes that may wait behind the one that PushAsync has running, each with the memory of
   // its tensors.
   size_t async_pushes_max = 2;
@@ -82,6 +85,9 @@ struct CallControl {
   ProgressFn progress;
   CancelToken cancel;                                 // ends this operation
   absl::Duration timeout = absl::InfiniteDuration();  // of the whole operation
+  // How long a push or pull is tried again after Unavailable while nothing moves; 0: not at
+  // all. nullopt: 30 s, or ClientOptions::retries if the server has not answered at all.
+  std::optional<absl::Duration> retry_for = std::nullopt;
 };
 
 // A schema to be met: JSON text, or a reference whose schema it is; both empty: none.
@@ -125,9 +131,10 @@ struct PushResult {
   Digest digest;
   uint64_t entries = 0;
   uint64_t bytes = 0;       // of all tensors
-  uint64_t bytes_sent = 0;  // payload that travelled
+  uint64_t bytes_sent = 0;  // payload that travelled, in all attempts
   uint64_t bytes_new = 0;   // that the store did not have
   bool repeated = false;    // an earlier call with this request id made it
+  uint64_t retries = 0;     // attempts after the first
   std::vector<std::string> warnings;
 };
 
@@ -168,6 +175,7 @@ struct PullResult {
   uint64_t entries = 0;
   uint64_t bytes = 0;  // of the file
   std::vector<std::string> warnings;
+  uint64_t retries = 0;  // attempts after the first, each of which went on at its offset
 };
 
 struct PullShardsResult {
@@ -433,7 +441,9 @@ class Client {
 
   // --- push: each makes a new version of `model` ------------------------------
   // Reads the file here, so the gate is decided before payload moves and blocks that
-  // the server has never travel. Retried as a whole after Unavailable. The index of a
+  // the server has never travel. After Unavailable the manifest is offered again, and only
+  // blocks that are not durable yet travel; with options.raw all of the file. A later call
+  // goes on in the same way, with the same request_id as the same push. The index of a
   // sharded checkpoint, or its folder, is one version (not with options.raw).
   absl::StatusOr<PushResult> PushFile(const std::string& path, const std::string& model,
                                       const PushOptions& options);

@@ -18,8 +18,9 @@ constexpr uint64_t kWritebackBytes = 4u << 20;  // handed to the disk while writ
 constexpr int kOpenFiles = 256;
 constexpr size_t kBlocksMemtableBytes = 64u << 10;
 
-rocksdb::DBOptions DatabaseOptions(bool create) {
+rocksdb::DBOptions DatabaseOptions(bool create, rocksdb::Env* env) {
   rocksdb::DBOptions options;
+  if (env != nullptr) options.env = env;
   options.create_if_missing = create;
   options.create_missing_column_families = create;
   options.max_open_files = kOpenFiles;
@@ -107,11 +108,12 @@ absl::Status FromRocks(const rocksdb::Status& status, absl::string_view where) {
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dir,
-                                                         const Limits& limits, bool create) {
+                                                         const Limits& limits, bool create,
+                                                         rocksdb::Env* env) {
   std::unique_ptr<Database> database(new Database());
   database->block_cache_ = NewCache(limits.block_cache_bytes);
   const auto index_cache = NewCache(kIndexCacheBytes);
-  const rocksdb::DBOptions options = DatabaseOptions(create);
+  const rocksdb::DBOptions options = DatabaseOptions(create, env);
   const rocksdb::ColumnFamilyOptions blocks = BlocksFamily(database->block_cache_);
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {rocksdb::kDefaultColumnFamilyName, KeyedFamily(index_cache)},
@@ -142,10 +144,27 @@ Database::~Database() {
 rocksdb::Status Database::Resuming(const std::function<rocksdb::Status()>& change) {
   const rocksdb::Status status = change();
   if (!status.IsIOError() && !status.IsNoSpace()) return status;
-  return db_->Resume().ok() ? change() : status;
+  const rocksdb::Status resumed = db_->Resume();
+  if (resumed.ok()) return change();
+  if (resumed.severity() >= rocksdb::Status::kFatalError) Stop(status);
+  return status;
+}
+
+void Database::Stop(const rocksdb::Status& why) {
+  std::lock_guard<std::mutex> lock(stopped_mutex_);
+  if (!stopped_.ok()) return;
+  stopped_ =
+      absl::UnavailableError(absl::StrCat("nothing is written since \"", Printable(why.ToString()),
+                                          "\": want a sound disk, and the server restarted"));
+}
+
+absl::Status Database::CheckWritable(absl::string_view where) {
+  std::lock_guard<std::mutex> lock(stopped_mutex_);
+  return WithContext(stopped_, where);
 }
 
 absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync, absl::string_view where) {
+  RETURN_IF_ERROR(CheckWritable(where));
   rocksdb::WriteOptions options;
   options.sync = sync;
   RETURN_IF_ERROR(FromRocks(Resuming([&] { return db_->Write(options, batch); }), where));
@@ -156,6 +175,7 @@ absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync, absl::string
 }
 
 absl::Status Database::Sync() {
+  RETURN_IF_ERROR(CheckWritable("syncing the log"));
   std::unique_lock<std::mutex> lock(sync_mutex_);
   const uint64_t target = written_;
   while (synced_ < target) {

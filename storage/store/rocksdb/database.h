@@ -36,9 +36,10 @@ absl::Status FromRocks(const rocksdb::Status& status, absl::string_view where);
 // Thread-safe. Destroying it closes the database.
 class Database {
  public:
-  // Opens what is in `dir`; makes it only if `create`.
+  // Opens what is in `dir`; makes it only if `create`. `env` null: RocksDB's own.
   static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& dir,
-                                                        const Limits& limits, bool create);
+                                                        const Limits& limits, bool create,
+                                                        rocksdb::Env* env);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -57,6 +58,9 @@ class Database {
   // later write with `sync`. After a full disk, tries once more when RocksDB could
   // be resumed. On an error the batch was not applied, but a crash may bring it back.
   absl::Status Write(rocksdb::WriteBatch* batch, bool sync, absl::string_view where);
+  // Unavailable once an I/O error was one that RocksDB does not get over (in the log, its
+  // manifest, a memtable's file): from then on nothing is written, surely.
+  absl::Status CheckWritable(absl::string_view where);
   // Runs `change`; if it fails and RocksDB can be resumed, runs it once more.
   rocksdb::Status Resuming(const std::function<rocksdb::Status()>& change);
   // Makes all writes that returned before this call durable. One fsync serves all
@@ -77,11 +81,15 @@ class Database {
 
  private:
   Database() = default;
+  void Stop(const rocksdb::Status& why);
 
   std::shared_ptr<rocksdb::Cache> block_cache_;
   rocksdb::Options block_file_options_;
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
+
+  std::mutex stopped_mutex_;
+  absl::Status stopped_;
 
   std::mutex sync_mutex_;
   std::condition_variable sync_done_;

@@ -20,13 +20,15 @@ class Engine : public RocksEngine {
 
   absl::Status Init(const Options& options) {
     ASSIGN_OR_RETURN(folder_, DataFolder::Open(options.data_dir));
-    ASSIGN_OR_RETURN(database_,
-                     Database::Open(folder_->db_dir(), options.limits, folder_->is_new()));
+    ASSIGN_OR_RETURN(database_, Database::Open(folder_->db_dir(), options.limits, folder_->is_new(),
+                                               options.env));
     RETURN_IF_ERROR(folder_->MarkComplete());
     ASSIGN_OR_RETURN(index_, BlockIndex::Open(database_.get()));
     const StepHook step = options.step_hook ? options.step_hook : [](absl::string_view) {};
+    // Of a push, one file is filled while the one before becomes durable: together they are
+    // what a crash may cost.
     const BlobContext context{database_.get(), index_.get(), folder_->tmp_dir(),
-                              options.limits.block_file_bytes, step};
+                              options.limits.block_file_bytes / 2, step};
     RETURN_IF_ERROR(context.DropOrphans());
     blobs_ = std::make_unique<RocksBlobs>(context);
     records_ = std::make_unique<RocksRecords>(database_.get(), step);

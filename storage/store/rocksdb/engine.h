@@ -16,6 +16,10 @@
 #include "storage/store/record_store.h"
 #include "storage/store/store_monitor.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace ballast {
 
 // Both stores of one folder. Thread-safe. Destroying it closes the folder; nobody
@@ -28,6 +32,8 @@ class RocksEngine {
     // For tests: called between the steps of a commit, from any thread, with the
     // name of the step that was just done. Null: nothing is called.
     std::function<void(absl::string_view step)> step_hook = nullptr;
+    // For tests: how RocksDB reaches the disk. Must outlive the engine. Null: the system's way.
+    rocksdb::Env* env = nullptr;
   };
   // Errors: FailedPrecondition  written by a newer format (says both numbers), or in use
   //         by another process. DataLoss  damaged. PermissionDenied, ResourceExhausted.

@@ -79,6 +79,7 @@ absl::StatusOr<CommitOutcome> RocksRecords::Commit(absl::string_view record,
     std::lock_guard<std::mutex> lock(Stripe(record));
     ASSIGN_OR_RETURN(const bool holds, Holds(record, conditions));
     if (!holds) return CommitOutcome::kConflict;
+    RETURN_IF_ERROR(database_->CheckWritable(Named(record)));
     const absl::Status status = database_->Write(&batch, /*sync=*/true, Named(record));
     // Not visible now, but it may be whole in the log, and come back at the next open.
     if (absl::IsUnavailable(status)) return CommitOutcome::kUnknown;

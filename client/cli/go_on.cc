@@ -1,0 +1,44 @@
+#include "client/cli/go_on.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+
+namespace ballast::cli {
+namespace {
+
+constexpr absl::string_view kToken = "--token";
+
+bool IsPlain(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+         absl::string_view("_@%+=:,./-").find(c) != absl::string_view::npos;
+}
+
+}  // namespace
+
+std::string ShellWord(absl::string_view word) {
+  if (!word.empty() && std::all_of(word.begin(), word.end(), IsPlain)) return std::string(word);
+  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
+}
+
+std::string CommandText(const std::vector<std::string>& words) {
+  std::vector<std::string> text;
+  bool secret = false;
+  for (const std::string& word : words) {
+    if (secret) {
+      text.emplace_back("TOKEN");
+    } else if (absl::StartsWith(word, absl::StrCat(kToken, "="))) {
+      text.push_back(absl::StrCat(kToken, "=TOKEN"));
+    } else {
+      text.push_back(ShellWord(word));
+    }
+    secret = !secret && word == kToken;
+  }
+  return absl::StrJoin(text, " ");
+}
+
+}  // namespace ballast::cli
