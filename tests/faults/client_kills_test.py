@@ -50,9 +50,24 @@ class ClientKillsTest(harness.TestCase):
         self.assertEqual(process.returncode, harness.OK, err.decode(errors="replace"))
         return harness.json.loads(out)
 
+    def check_travelled(self, what, size, hits, each):
+        """What came to the proxy from clients: all of it once, and so much again for each hit."""
+        twice = self.proxy.up - size
+        print(f"\n{what} {hits} times: {twice / MIB:.2f} MiB of {size / MIB:.0f} MiB travelled again, "
+              f"{twice / MIB / max(hits, 1):.2f} MiB for each", flush=True)
+        self.assertGreaterEqual(self.proxy.up, size)
+        self.assertLessEqual(self.proxy.up, size * OVERHEAD + hits * each + (hits + 1) * ATTEMPT)
+
     def check_stored(self, path, reference):
         out = self.pull(reference, "check", "--verify=sha256", "--force", server=self.server.address)
         self.assertEqual(harness.sha256_file(out), harness.sha256_file(path))
+
+    def check_answer(self, answer, size, hits):
+        """bytes_sent counts what was handed to gRPC: not less than what travelled as payload, and up
+        to two messages more for each attempt."""
+        self.assertGreaterEqual(answer["retries"], hits)
+        self.assertGreaterEqual(answer["bytes_sent"], self.proxy.up / OVERHEAD - (hits + 1) * ATTEMPT)
+        self.assertLessEqual(answer["bytes_sent"], self.proxy.up + (answer["retries"] + 1) * 4 * MIB)
 
     def test_a_push_whose_client_is_killed(self):
         kills = faults.kills(12, 150)
@@ -70,12 +85,9 @@ class ClientKillsTest(harness.TestCase):
             process.wait()
             hits += 1
         answer = self.result(self.spawn(*push))
-        twice = self.proxy.up - size
-        print(f"\nclient killed {hits} times: {twice / MIB:.2f} MiB of {size / MIB:.0f} MiB "
-              f"travelled again, {twice / MIB / max(hits, 1):.2f} MiB for each", flush=True)
+        self.check_travelled("client killed", size, hits, TWICE)
         self.assertGreaterEqual(hits, kills // 3)
         self.assertEqual(answer["version"], 1)
-        self.assertLessEqual(self.proxy.up, size * OVERHEAD + hits * TWICE + (hits + 1) * ATTEMPT)
         self.check_stored(path, "killed/m:1")
 
     def test_a_push_whose_network_is_cut(self):
@@ -92,11 +104,9 @@ class ClientKillsTest(harness.TestCase):
             self.proxy.cut()
             hits += 1
         answer = self.result(process)
-        twice = answer["bytes_sent"] - size
-        print(f"\nnetwork cut {hits} times, {answer['retries']} retries: {twice / MIB:.2f} MiB of "
-              f"{size / MIB:.0f} MiB sent again", flush=True)
+        self.check_travelled("network cut", size, hits, TWICE)
         self.assertGreaterEqual(hits, cuts // 3)
-        self.assertLessEqual(answer["bytes_sent"], size + hits * TWICE)
+        self.check_answer(answer, size, hits)
         self.check_stored(path, "cut/m:1")
 
     def test_a_push_whose_server_is_killed(self):
@@ -114,12 +124,9 @@ class ClientKillsTest(harness.TestCase):
             self.server.start()
             hits += 1
         answer = self.result(process)
-        twice = answer["bytes_sent"] - size
-        print(f"\nserver killed {hits} times, {answer['retries']} retries: {twice / MIB:.2f} MiB of "
-              f"{size / MIB:.0f} MiB sent again, {twice / MIB / max(hits, 1):.2f} MiB for each",
-              flush=True)
+        self.check_travelled("server killed", size, hits, BLOCK_FILE + TWICE)
         self.assertGreaterEqual(hits, 3)
-        self.assertLessEqual(answer["bytes_sent"], size + hits * (BLOCK_FILE + TWICE))
+        self.check_answer(answer, size, hits)
         self.check_stored(path, "server/m:1")
 
     def test_a_pull_whose_server_is_killed(self):

@@ -2,6 +2,7 @@
 and collections: nothing that was acknowledged is lost, nothing torn is visible, no block of a
 visible version is missing, and no orphan outlives a collection."""
 import collections
+import contextlib
 import hashlib
 import threading
 import time
@@ -161,12 +162,16 @@ class ServerKillsTest(harness.TestCase):
         for worker in self.workers:
             worker.join(PATIENCE_S)
 
+    @contextlib.contextmanager
     def at_rest(self, worker):
-        """Its lock. A worker that failed does nothing any more."""
-        if worker.failure is not None:
-            raise worker.failure
+        """While the worker does nothing."""
         self.assertTrue(worker.lock.acquire(timeout=PATIENCE_S))
-        return worker.lock
+        try:
+            if worker.failure is not None:
+                raise worker.failure
+            yield
+        finally:
+            worker.lock.release()
 
     def query(self, *args):
         return self.json(*args, server=self.server.address)
@@ -191,8 +196,9 @@ class ServerKillsTest(harness.TestCase):
 
     def check_everything(self, collect):
         """With all workers at rest. `collect`: afterwards a collection leaves no orphan."""
-        locks = [self.at_rest(worker) for worker in self.workers]
-        try:
+        with contextlib.ExitStack() as stack:
+            for worker in self.workers:
+                stack.enter_context(self.at_rest(worker))
             for worker in self.workers:
                 for model in worker.models:
                     self.check_model(worker, model)
@@ -203,9 +209,6 @@ class ServerKillsTest(harness.TestCase):
             self.assertLessEqual({m["model"] for m in self.query("ls")["models"]}, known)
             if collect:
                 self.check_collected()
-        finally:
-            for lock in locks:
-                lock.release()
 
     def check_collected(self):
         def clean():
