@@ -50,10 +50,12 @@ using Generic18 = Stub::WithGenericMethod_UndeleteVersion<Generic17>;
 using Generic19 = Stub::WithGenericMethod_GetVersionUse<Generic18>;
 using Generic20 = Stub::WithGenericMethod_SetRetention<Generic19>;
 using Generic21 = Stub::WithGenericMethod_GetRetention<Generic20>;
+using Generic22 = Stub::WithGenericMethod_PullBlocks<Generic21>;
 
 using OperationsStub = v1::Operations;
 using GenericOperations0 = OperationsStub::WithCallbackMethod_GetStats<OperationsStub::Service>;
 using GenericOperations1 = OperationsStub::WithGenericMethod_CollectGarbage<GenericOperations0>;
+using GenericOperations2 = OperationsStub::WithGenericMethod_Verify<GenericOperations1>;
 
 // What a method needs that is registered by name.
 struct CallContext {
@@ -107,7 +109,7 @@ grpc::ServerUnaryReactor* ServeNamed(const CallContext& with, const char* method
   return reactor;
 }
 
-class NamedRegistry : public Generic21 {
+class NamedRegistry : public Generic22 {
  public:
   // `with` must outlive this.
   explicit NamedRegistry(const CallContext* with) : with_(with) {}
@@ -121,7 +123,7 @@ class NamedRegistry : public Generic21 {
   const CallContext* with_;
 };
 
-class NamedOperations : public GenericOperations1 {
+class NamedOperations : public GenericOperations2 {
  public:
   // `with` must outlive this.
   explicit NamedOperations(const CallContext* with) : with_(with) {}

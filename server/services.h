@@ -12,6 +12,7 @@
 #include "storage/store/blob_store.h"
 #include "storage/store/catalog.h"
 #include "storage/store/collector.h"
+#include "storage/store/verifier.h"
 
 namespace ballast {
 
@@ -24,6 +25,7 @@ struct Services {
   MemoryBudget* manifest_memory = nullptr;  // of manifests. Must outlive this.
   Collector* collector = nullptr;           // Must outlive this.
   Statistics* statistics = nullptr;         // Must outlive this.
+  Verifier* verifier = nullptr;             // Must outlive this.
 };
 
 }  // namespace ballast

@@ -35,8 +35,9 @@ std::string ChosenName(const CLI::App& app) {
 
 void Add(CLI::App* app, Session* session, Command* chosen) {
   for (const auto add :
-       {AddPush, AddPull, AddConvert, AddInspect, AddValidate, AddSchema, AddLs, AddVersions,
-        AddShow, AddAlias, AddRm, AddUndelete, AddRetention, AddGc, AddStats, AddVersion}) {
+       {AddPush,     AddPull,   AddConvert, AddInspect, AddValidate, AddSchema,    AddLs,
+        AddVersions, AddShow,   AddAlias,   AddRm,      AddUndelete, AddRetention, AddGc,
+        AddVerify,   AddBackup, AddRestore, AddExport,  AddImport,   AddStats,     AddVersion}) {
     add(app, session, chosen);
   }
 }

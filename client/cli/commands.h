@@ -29,6 +29,11 @@ void AddRm(CLI::App* app, Session* session, Command* chosen);
 void AddUndelete(CLI::App* app, Session* session, Command* chosen);
 void AddRetention(CLI::App* app, Session* session, Command* chosen);
 void AddGc(CLI::App* app, Session* session, Command* chosen);
+void AddVerify(CLI::App* app, Session* session, Command* chosen);
+void AddBackup(CLI::App* app, Session* session, Command* chosen);
+void AddRestore(CLI::App* app, Session* session, Command* chosen);
+void AddExport(CLI::App* app, Session* session, Command* chosen);
+void AddImport(CLI::App* app, Session* session, Command* chosen);
 void AddStats(CLI::App* app, Session* session, Command* chosen);
 void AddVersion(CLI::App* app, Session* session, Command* chosen);
 

@@ -39,6 +39,7 @@ void AddSchemaMethods(const Services& services, MethodTable* table);      // Val
 void AddCatalogMethods(const Services& services, MethodTable* table);     // lists, aliases
 void AddDeletionMethods(const Services& services, MethodTable* table);    // …delete…, retention
 void AddCollectionMethods(const Services& services, MethodTable* table);  // CollectGarbage
+void AddVerifyMethods(const Services& services, MethodTable* table);      // Verify
 void AddOperationsMethods(const Services& services, MethodTable* table);  // GetStats
 
 }  // namespace ballast

@@ -35,6 +35,7 @@ class Registry {
   std::unique_ptr<Collector> collector_;
   FakeMonitor monitor_;
   std::unique_ptr<Statistics> statistics_;
+  std::unique_ptr<Verifier> verifier_;
   Services services_;
   MethodTable methods_;
 };

@@ -54,6 +54,7 @@ class TestServer {
   Catalog* catalog() { return catalog_.get(); }
   FakeMonitor* monitor() { return &monitor_; }
   BlobStore* blobs() { return stores_->blobs(); }
+  RecordStore* records() { return stores_->records(); }
   // Only over "memory".
   MemoryBlobs* memory_blobs() { return dynamic_cast<MemoryBlobs*>(stores_->blobs()); }
 
@@ -71,6 +72,7 @@ class TestServer {
   MemoryBudget manifest_memory_;
   FakeMonitor monitor_;
   Statistics statistics_;
+  Verifier verifier_;
   Services services_;
   MethodTable methods_;
 };
