@@ -115,6 +115,7 @@ absl::Status PushExchange::SendHead() {
   header->set_schema_reference(options_.schema.reference);
   header->set_non_strict(!options_.strict);
   header->set_no_nan(options_.no_nan);
+  if (imported_) *header->mutable_imported() = *imported_;
   if (options_.format != Format::kUnknown) {
     header->set_format(std::string(FormatName(options_.format)));
   }

@@ -45,6 +45,9 @@ class PushExchange {
         model_(std::move(model)),
         request_id_(std::move(request_id)) {}
 
+  // The version comes from another registry with these facts; before anything is sent.
+  void set_imported(const v1::Imported& imported) { imported_ = imported; }
+
   // Sends the manifest (with blocks), then the blocks that the server asks for.
   absl::StatusOr<PushResult> SendManifest(const Manifest& manifest, const PushSource& source);
   // Sends a file as it is; total_bytes 0: not known.
@@ -76,6 +79,7 @@ class PushExchange {
   const PushOptions& options_;    // Must outlive this.
   const std::string model_;
   const std::string request_id_;
+  std::optional<v1::Imported> imported_;
   std::unique_ptr<ClientCall> call_;
   PushAnswers answers_;
   std::thread reading_;

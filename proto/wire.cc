@@ -21,7 +21,7 @@ constexpr size_t kEntryBytes = 100;
 // Blocks of one entry in one message.
 constexpr size_t kBlocksPerEntryMessage = 16384;
 // Methods of the service Operations; all others are of Registry.
-constexpr absl::string_view kOperations[] = {"GetStats", "CollectGarbage"};
+constexpr absl::string_view kOperations[] = {"GetStats", "CollectGarbage", "Verify"};
 constexpr absl::string_view kErrorInfoUrl = "type.googleapis.com/google.rpc.ErrorInfo";
 
 v1::Kind KindToProto(Kind kind) { return static_cast<v1::Kind>(kind); }

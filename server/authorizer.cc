@@ -24,6 +24,8 @@ absl::string_view ActionName(Action action) {
       return "set the retention of";
     case Action::kCollectGarbage:
       return "collect garbage";
+    case Action::kImport:
+      return "import versions of";
     case Action::kOperate:
       break;
   }

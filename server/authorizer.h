@@ -22,6 +22,7 @@ enum class Action {
   kSetRetention,
   kCollectGarbage,
   kOperate,
+  kImport,  // versions with numbers, times and creators of another registry
 };
 absl::string_view ActionName(Action action);  // "read", "push", …
 

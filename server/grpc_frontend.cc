@@ -52,10 +52,12 @@ using Generic20 = Stub::WithGenericMethod_SetRetention<Generic19>;
 using Generic21 = Stub::WithGenericMethod_GetRetention<Generic20>;
 using Generic22 = Stub::WithGenericMethod_Watch<Generic21>;
 using Generic23 = Stub::WithGenericMethod_Diff<Generic22>;
+using Generic24 = Stub::WithGenericMethod_PullBlocks<Generic23>;
 
 using OperationsStub = v1::Operations;
 using GenericOperations0 = OperationsStub::WithCallbackMethod_GetStats<OperationsStub::Service>;
 using GenericOperations1 = OperationsStub::WithGenericMethod_CollectGarbage<GenericOperations0>;
+using GenericOperations2 = OperationsStub::WithGenericMethod_Verify<GenericOperations1>;
 
 // What a method needs that is registered by name.
 struct CallContext {
@@ -109,7 +111,7 @@ grpc::ServerUnaryReactor* ServeNamed(const CallContext& with, const char* method
   return reactor;
 }
 
-class NamedRegistry : public Generic23 {
+class NamedRegistry : public Generic24 {
  public:
   // `with` must outlive this.
   explicit NamedRegistry(const CallContext* with) : with_(with) {}
@@ -123,7 +125,7 @@ class NamedRegistry : public Generic23 {
   const CallContext* with_;
 };
 
-class NamedOperations : public GenericOperations1 {
+class NamedOperations : public GenericOperations2 {
  public:
   // `with` must outlive this.
   explicit NamedOperations(const CallContext* with) : with_(with) {}

@@ -130,12 +130,13 @@ absl::Status Serve(const Config& config, Log* log, const sigset_t& stop_signals)
                                std::chrono::milliseconds(config.limits.manifest_wait_ms),
                                "manifest_memory_bytes");
   Watches watches;
+  Verifier verifier(engine->blobs(), engine->records(), engine->monitor(), config.limits);
   CallThreads threads(config.limits);
   Statistics statistics(
       {catalog.get(), engine->monitor(), config.limits, [&] { return LimitsInUse(threads); }});
   const Services services{
       catalog.get(),    engine->blobs(), &authorizer, config.limits, config.data_dir + "/tmp",
-      &manifest_memory, &collector,      &statistics, &watches};
+      &manifest_memory, &collector,      &statistics, &watches,      &verifier};
   const MethodTable methods = MakeMethodTable(services);
   Readiness readiness(engine->monitor(), config.limits.ready_free_bytes_min);
   const std::unique_ptr<Metrics> metrics =

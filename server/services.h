@@ -13,6 +13,7 @@
 #include "storage/store/blob_store.h"
 #include "storage/store/catalog.h"
 #include "storage/store/collector.h"
+#include "storage/store/verifier.h"
 
 namespace ballast {
 
@@ -26,6 +27,7 @@ struct Services {
   Collector* collector = nullptr;           // Must outlive this.
   Statistics* statistics = nullptr;         // Must outlive this.
   Watches* watches = nullptr;               // Must outlive this.
+  Verifier* verifier = nullptr;             // Must outlive this.
 };
 
 }  // namespace ballast

@@ -34,9 +34,10 @@ std::string ChosenName(const CLI::App& app) {
 }
 
 void Add(CLI::App* app, Session* session, Command* chosen) {
-  for (const auto add : {AddPush, AddPull, AddConvert, AddInspect, AddValidate, AddSchema, AddLs,
-                         AddVersions, AddShow, AddDiff, AddAlias, AddRm, AddUndelete, AddRetention,
-                         AddGc, AddStats, AddWatch, AddVersion}) {
+  for (const auto add : {AddPush,     AddPull,      AddConvert, AddInspect, AddValidate, AddSchema,
+                         AddLs,       AddVersions,  AddShow,    AddDiff,    AddAlias,    AddRm,
+                         AddUndelete, AddRetention, AddGc,      AddVerify,  AddBackup,   AddRestore,
+                         AddExport,   AddImport,    AddStats,   AddWatch,   AddVersion}) {
     add(app, session, chosen);
   }
 }

@@ -102,7 +102,7 @@ void SetRetryFor(double seconds, CallControl* control) {
   if (seconds >= 0) control->retry_for = absl::Seconds(seconds);
 }
 
-absl::StatusOr<uint64_t> ShardBytes(const std::string& text) {
+absl::StatusOr<uint64_t> BytesOf(absl::string_view flag, const std::string& text) {
   struct Unit {
     absl::string_view name;
     uint64_t bytes;
@@ -127,8 +127,12 @@ absl::StatusOr<uint64_t> ShardBytes(const std::string& text) {
     if (good && bytes >= 1 && bytes <= 1e18) return static_cast<uint64_t>(bytes);
     break;
   }
-  return UsageError(absl::StrCat("--max-shard-size: is \"", Printable(text),
+  return UsageError(absl::StrCat(flag, ": is \"", Printable(text),
                                  "\", want a size such as 5GB, 500MiB or bytes"));
+}
+
+absl::StatusOr<uint64_t> ShardBytes(const std::string& text) {
+  return BytesOf("--max-shard-size", text);
 }
 
 absl::StatusOr<SchemaChoice> LoadSchema(const std::string& argument, Session* session) {

@@ -33,8 +33,10 @@ void AddPlainDictFlag(CLI::App* command, bool* plain_dict);
 // Errors: usage  a format that has no plain dict; kUnknown passes.
 absl::Status CheckPlainDict(bool plain_dict, Format format);
 
-// --max-shard-size: plain bytes, or a number with KB, MB, GB, TB (thousands, as Hugging
-// Face has them) or KiB, MiB, GiB, TiB. Errors: usage.
+// Plain bytes, or a number with KB, MB, GB, TB (thousands, as Hugging Face has them) or KiB,
+// MiB, GiB, TiB. Errors: usage  names the flag.
+absl::StatusOr<uint64_t> BytesOf(absl::string_view flag, const std::string& text);
+// --max-shard-size.
 absl::StatusOr<uint64_t> ShardBytes(const std::string& text);
 CLI::Option* AddShardSize(CLI::App* command, std::string* text);
 

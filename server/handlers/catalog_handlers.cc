@@ -278,6 +278,7 @@ MethodTable MakeMethodTable(const Services& services) {
   AddCatalogMethods(services, &table);
   AddDeletionMethods(services, &table);
   AddCollectionMethods(services, &table);
+  AddVerifyMethods(services, &table);
   AddOperationsMethods(services, &table);
   AddDiffMethods(services, &table);
   AddWatchMethods(services, &table);

@@ -40,6 +40,7 @@ void AddSchemaMethods(const Services& services, MethodTable* table);      // Val
 void AddCatalogMethods(const Services& services, MethodTable* table);     // lists, aliases
 void AddDeletionMethods(const Services& services, MethodTable* table);    // …delete…, retention
 void AddCollectionMethods(const Services& services, MethodTable* table);  // CollectGarbage
+void AddVerifyMethods(const Services& services, MethodTable* table);      // Verify
 void AddOperationsMethods(const Services& services, MethodTable* table);  // GetStats
 void AddDiffMethods(const Services& services, MethodTable* table);        // Diff
 void AddWatchMethods(const Services& services, MethodTable* table);       // Watch

@@ -1,5 +1,6 @@
 #include "proto/wire.h"
 #include "server/handlers/stream_io.h"
+#include "server/use_cases/block_pull.h"
 #include "server/use_cases/pull.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
@@ -66,6 +67,44 @@ absl::Status LossOrDeletion(const Services& services, const VersionInfo& version
   return absl::IsNotFound(there) ? WithContext(there, "while it was pulled") : loss;
 }
 
+absl::Status SendBlocks(BlockPull* pull, Call* call, FrameStream* stream) {
+  while (true) {
+    ASSIGN_OR_RETURN(PullPiece piece, pull->Next());
+    if (piece.chunks.empty()) return absl::OkStatus();
+    DataFrame data;
+    data.field = v1::PullBlocksResponse::kDataFieldNumber;
+    data.position = piece.position;
+    data.crc32 = piece.crc32;
+    data.payload = std::move(piece.chunks);
+    call->bytes_out += data.payload_bytes();
+    RETURN_IF_ERROR(stream->Write(EncodeData(std::move(data))));
+  }
+}
+
+absl::Status ServePullBlocks(const Services& services, Call* call, FrameStream* stream) {
+  ASSIGN_OR_RETURN(const v1::PullBlocksRequest request, ReadMessage<v1::PullBlocksRequest>(stream));
+  call->subject = request.reference().substr(0, 400);
+  if (request.first_size() != request.count_size()) {
+    return MalformedError("pull blocks: there are ", request.first_size(), " firsts and ",
+                          request.count_size(), " counts, want as many");
+  }
+  std::vector<BlockRun> runs;
+  for (int i = 0; i < request.first_size(); ++i) {
+    runs.push_back({request.first(i), request.count(i)});
+  }
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<BlockPull> pull,
+      BlockPull::Open(services, call->principal, request.reference(), std::move(runs)));
+  v1::PullBlocksResponse response;
+  VersionToProto(pull->version(), response.mutable_header());
+  RETURN_IF_ERROR(stream->Write(EncodeMessage(response)));
+  const absl::Status sent = SendBlocks(pull.get(), call, stream);
+  // A block that is not there any more is NotFound to the store.
+  const bool lost = absl::IsDataLoss(sent) || absl::IsNotFound(sent);
+  return lost ? LossOrDeletion(services, pull->version(), absl::DataLossError(sent.message()))
+              : sent;
+}
+
 absl::Status ServePull(const Services& services, Call* call, FrameStream* stream) {
   ASSIGN_OR_RETURN(const v1::PullRequest request, ReadMessage<v1::PullRequest>(stream));
   call->subject = request.reference().substr(0, 400);
@@ -86,6 +125,10 @@ void AddPullMethods(const Services& services, MethodTable* table) {
   (*table)["Pull"] = {
       [&services](Call* call, FrameStream* stream) { return ServePull(services, call, stream); },
       true};
+  (*table)["PullBlocks"] = {[&services](Call* call, FrameStream* stream) {
+                              return ServePullBlocks(services, call, stream);
+                            },
+                            true};
 }
 
 }  // namespace ballast

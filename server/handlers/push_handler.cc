@@ -30,6 +30,14 @@ PushParameters OptionsOf(const v1::PushHeader& header, std::string schema_json) 
   options.gate.schema_json = std::move(schema_json);
   options.gate.schema_reference = header.schema_reference();
   options.gate.strict = !header.non_strict();
+  if (!header.has_imported()) return options;
+  const v1::Imported& imported = header.imported();
+  options.imported = {imported.version(),
+                      absl::FromUnixSeconds(imported.created().seconds()) +
+                          absl::Nanoseconds(imported.created().nanos()),
+                      imported.numbers_used()};
+  options.creator = imported.creator();
+  options.parent_number = imported.parent();
   return options;
 }
 

@@ -36,8 +36,9 @@ std::vector<uint32_t> EntriesInOrder(const FileLayout& layout) {
   return entries;
 }
 
-// Memory that goes on where the last chunk ends makes it longer: fewer pieces to send.
-void Append(Chunk chunk, std::vector<Chunk>* chunks) {
+}  // namespace
+
+void AppendChunk(Chunk chunk, std::vector<Chunk>* chunks) {
   if (!chunks->empty() && chunks->back().owner == chunk.owner) {
     absl::string_view& last = chunks->back().bytes;
     if (last.data() + last.size() == chunk.bytes.data()) {
@@ -47,8 +48,6 @@ void Append(Chunk chunk, std::vector<Chunk>* chunks) {
   }
   chunks->push_back(std::move(chunk));
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Pull>> Pull::Open(const Services& services,
                                                  absl::string_view principal,
@@ -133,7 +132,7 @@ absl::StatusOr<PullPiece> Pull::Next() {
     piece.crc32 = size == 0 ? crc : Crc32Combine(piece.crc32, crc, chunk.bytes.size());
     size += chunk.bytes.size();
     if (chunk.owner == nullptr) chunk.owner = layout_;
-    Append(std::move(chunk), &piece.chunks);
+    AppendChunk(std::move(chunk), &piece.chunks);
   }
   return piece;
 }

@@ -41,6 +41,9 @@ struct PullPiece {
   std::vector<Chunk> chunks;
 };
 
+// Memory that goes on where the last chunk ends makes it longer: fewer pieces to send.
+void AppendChunk(Chunk chunk, std::vector<Chunk>* chunks);
+
 // Not thread-safe.
 class Pull {
  public:

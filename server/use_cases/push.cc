@@ -15,7 +15,7 @@ namespace ballast {
 namespace {
 
 absl::Status CheckLabels(const PushParameters& options, const Limits& limits) {
-  uint64_t bytes = options.message.size();
+  uint64_t bytes = options.message.size() + options.creator.size();
   for (const auto& [key, value] : options.labels) bytes += key.size() + value.size();
   if (bytes <= limits.label_bytes_max) return absl::OkStatus();
   return LimitError("push: message and labels are ", bytes, " bytes, want at most ",
@@ -47,6 +47,13 @@ absl::StatusOr<std::unique_ptr<Push>> Push::Begin(const Services& services,
                                                   PushParameters options) {
   RETURN_IF_ERROR(CheckModelName(options.model), "push");
   RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kPush, options.model));
+  if (options.imported.has_value()) {
+    RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kImport, options.model));
+    if (!options.parent.empty()) {
+      return MalformedError(
+          "push: an imported version has its parent by number, want no reference");
+    }
+  }
   RETURN_IF_ERROR(RequireRequestId(options.request_id), "push");
   RETURN_IF_ERROR(CheckLabels(options, services.limits));
   if (!options.alias.empty()) {
@@ -62,7 +69,9 @@ absl::Status Push::Open() {
   ASSIGN_OR_RETURN(repeated_, services_.catalog->FindPush(options_.model, options_.request_id));
   if (repeated_) return absl::OkStatus();
   ASSIGN_OR_RETURN(parent_, ResolveParent(services_.catalog, options_));
-  ASSIGN_OR_RETURN(Gate gate, Gate::Open(services_, principal_, options_.model, options_.gate));
+  if (options_.imported.has_value()) parent_ = options_.parent_number;
+  const std::string gated = options_.imported.has_value() ? "" : options_.model;
+  ASSIGN_OR_RETURN(Gate gate, Gate::Open(services_, principal_, gated, options_.gate));
   gate_.emplace(std::move(gate));
   return absl::OkStatus();
 }
@@ -196,7 +205,8 @@ absl::StatusOr<VersionInfo> Push::Commit() {
   CatalogPush::PublishOptions publish;
   publish.message = options_.message;
   publish.labels = options_.labels;
-  publish.creator = principal_;
+  publish.creator = options_.imported.has_value() ? options_.creator : principal_;
+  publish.imported = options_.imported;
   publish.parent = parent_;
   publish.alias = options_.alias;
   return push_->Publish(manifest_, publish);

@@ -39,6 +39,11 @@ struct PushParameters {
   std::string alias;    // or ""
   bool no_nan = false;  // refuse tensors with NaN or Inf
   GateOptions gate;
+  // Of a version that comes from another registry: its number, time, creator and parent.
+  // The schema that is bound does not count: it may be younger than the version.
+  std::optional<CatalogPush::Imported> imported;
+  std::string creator;         // only if imported
+  uint64_t parent_number = 0;  // only if imported; need not exist
 };
 
 // One push. Not thread-safe. Destroyed uncommitted, it leaves nothing visible; Leave says

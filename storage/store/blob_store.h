@@ -5,7 +5,14 @@
 // which a push added or touched it, and only blocks older than an epoch can be
 // removed. Nothing here knows about versions, models or time.
 //
-// There is no ordered scan, no overwrite and no transaction over two blocks.
+// Damage: a block that Get or Check finds not to be what its digest says, or cannot read, is
+// remembered as damaged, durably if the engine can still write. From then on Touch and Add
+// take it for a block that is not there, so the next push that has its content stores it
+// anew, and that ends the damage. Wrong bytes are never given out: what is remembered as
+// damaged is compared with its digest first. To remember a sound block by mistake
+// costs one more copy, nothing else.
+//
+// There is no ordered scan, no overwrite of what is sound, no transaction over two blocks.
 #ifndef BALLAST_STORAGE_STORE_BLOB_STORE_H_
 #define BALLAST_STORAGE_STORE_BLOB_STORE_H_
 
@@ -34,6 +41,19 @@ struct BlobInfo {
   friend bool operator==(const BlobInfo&, const BlobInfo&) = default;
 };
 
+// What came of reading a block to see whether it is sound.
+struct BlobCheck {
+  enum class State : uint8_t {
+    kSound,
+    kUnreadable,  // the engine's checksum fails, or the disk
+    kWrongBytes,  // it reads, and is not what its digest says
+    kMissing,     // no such block
+  };
+  State state = State::kMissing;
+  uint64_t size_bytes = 0;  // that were read
+  std::string problem;      // one line; "" if it is sound
+};
+
 // Blocks on their way in. Not thread-safe; destroyed uncommitted, what was not
 // yet durable is gone (what was is swept by gc).
 class BlobBatch {
@@ -41,8 +61,8 @@ class BlobBatch {
   virtual ~BlobBatch() = default;
 
   // Adds a block of 1 byte to kBlockBytes. The caller has computed digest and crc32
-  // over `bytes` itself. A block that the store or this batch has already is not
-  // written again (but its epoch is raised by Commit). Returns true if it was new.
+  // over `bytes` itself. A block that the store (undamaged) or this batch has already is
+  // not written again (but its epoch is raised by Commit). Returns true if it was new.
   // Errors: ResourceExhausted  the disk is full. Unavailable.
   virtual absl::StatusOr<bool> Add(const Digest& digest, uint32_t crc32,
                                    absl::string_view bytes) = 0;
@@ -84,9 +104,14 @@ class BlobStore {
   }
 
   // Raises the epoch of the blocks that exist to at least `epoch` (durable on
-  // return) and answers what is known of each; nullopt: no such block.
+  // return) and answers what is known of each; nullopt: no such block, or it is damaged.
   virtual absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(
       absl::Span<const Digest> digests, Epoch epoch) = 0;
+
+  // Reads a block from where it lies and compares it with its digest and its CRC-32; what
+  // is not sound is remembered. Leaves the engine's cache as it is.
+  // Errors: Unavailable.
+  virtual absl::StatusOr<BlobCheck> Check(const Digest& digest) = 0;
 
   // Removes those whose epoch is < `epoch`; others and absent ones are left.
   // Returns how many were removed.

@@ -69,17 +69,28 @@ class CatalogPush {
   // Bytes added that survive a crash of the server now.
   virtual uint64_t durable_bytes() const = 0;
 
+  // A version that is brought in with the facts that it had elsewhere.
+  struct Imported {
+    uint64_t version = 0;  // larger than any number that the model has used
+    absl::Time created;
+    uint64_t numbers_used = 0;  // at least `version`: the next one is larger
+  };
+
   struct PublishOptions {
     std::string message;
     std::map<std::string, std::string> labels;
     std::string creator;
     uint64_t parent = 0;
     std::string alias;  // moved to the new version in the same commit; "": none
+    // Its parent need not exist, and its number is given. nullopt: a new one.
+    std::optional<Imported> imported = std::nullopt;
   };
   // Makes everything durable and the version visible, in that order. All blocks of
   // the manifest must have been added or answered as known.
   // Errors: FailedPrecondition  a block of the manifest is not in this push (a bug of
-  //         the caller). ResourceExhausted, Unavailable; then nothing is visible.
+  //         the caller); the imported number is not larger than those that were used.
+  //         InvalidArgument numbers that no version can have. ResourceExhausted, Unavailable; then
+  //         nothing is visible.
   virtual absl::StatusOr<VersionInfo> Publish(const Manifest& manifest,
                                               const PublishOptions& options) = 0;
 

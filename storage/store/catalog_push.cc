@@ -57,6 +57,9 @@ class Push : public CatalogPush {
   absl::Status Fenced();
 
   absl::Status CheckOptions(const PublishOptions& options);
+  absl::Status CheckImported(const PublishOptions& options);
+  absl::Status Number(const ModelHead& head, const PublishOptions& options, uint64_t* number,
+                      uint64_t* highest);
   absl::Status CheckBlocks(const Manifest& manifest);
   absl::StatusOr<VersionInfo> PublishLocked(const Manifest& manifest,
                                             const PublishOptions& options);
@@ -164,11 +167,45 @@ absl::Status Push::CheckOptions(const PublishOptions& options) {
                       limits.label_bytes_max, " (label_bytes_max)");
   }
   if (!options.alias.empty()) RETURN_IF_ERROR(CheckAliasName(options.alias));
+  if (options.imported.has_value()) return CheckImported(options);
   if (options.parent == 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(const auto parent, catalog_->ReadVersion(model_, options.parent));
   if (parent.has_value()) return absl::OkStatus();
   return absl::NotFoundError(
       absl::StrCat(model_, ":", options.parent, ": no such version, want one as the parent"));
+}
+
+absl::Status Push::CheckImported(const PublishOptions& options) {
+  const CatalogPush::Imported& imported = *options.imported;
+  if (imported.version == 0 || imported.numbers_used < imported.version ||
+      imported.numbers_used > kVersionMax || options.parent > kVersionMax) {
+    return MalformedError(model_, ": the imported version is ", imported.version, " of ",
+                          imported.numbers_used, " numbers used, want 1 to ", kVersionMax);
+  }
+  // What a record holds, and a message can say.
+  constexpr int64_t kLastSecond = 253'402'300'799;  // of the year 9999
+  if (imported.created < absl::UnixEpoch() ||
+      imported.created > absl::FromUnixSeconds(kLastSecond)) {
+    return MalformedError(model_, ": the imported version was created at ",
+                          absl::FormatTime(imported.created), ", want a time from 1970 to 9999");
+  }
+  return absl::OkStatus();
+}
+
+// The version's number, and the highest one that is used with it.
+absl::Status Push::Number(const ModelHead& head, const PublishOptions& options, uint64_t* number,
+                          uint64_t* highest) {
+  if (!options.imported.has_value()) {
+    if (head.newest == kVersionMax) return LimitError(model_, ": has no version numbers left");
+    *number = *highest = head.newest + 1;
+    return absl::OkStatus();
+  }
+  *number = options.imported->version;
+  *highest = options.imported->numbers_used;
+  if (*number > head.newest) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(model_, ": the imported version has number ", *number,
+                   ", want one above the highest that was used, which is ", head.newest));
 }
 
 absl::Status Push::CheckBlocks(const Manifest& manifest) {
@@ -288,14 +325,19 @@ absl::StatusOr<std::optional<VersionInfo>> Push::TryCommit(VersionRecord* record
   if (seen.head.has_value()) {
     ASSIGN_OR_RETURN(head, DecodeHead(*seen.head), model_);
   }
-  if (head.newest == kVersionMax) return LimitError(model_, ": has no version numbers left");
-  const uint64_t number = head.newest + 1;
+  uint64_t number = 0;
+  uint64_t highest = 0;
+  RETURN_IF_ERROR(Number(head, options, &number, &highest));
   record->info.version = number;
-  record->info.created = catalog_->Now();
+  const absl::Time now = catalog_->Now();
+  record->info.created = now;
+  if (options.imported.has_value()) {
+    record->info.created = absl::FromUnixMicros(absl::ToUnixMicros(options.imported->created));
+  }
 
   std::vector<RecordCondition> conditions = {{std::string(kHeadKey), seen.head},
                                              {IntentKey(begun_.id), begun_.intent}};
-  std::vector<RecordEdit> edits = {{std::string(kHeadKey), EncodeHead({number, head.live + 1})},
+  std::vector<RecordEdit> edits = {{std::string(kHeadKey), EncodeHead({highest, head.live + 1})},
                                    {VersionKey(number), EncodeVersionRecord(*record)},
                                    {DigestKey(record->info.digest, number), "1"},
                                    {IntentKey(begun_.id), std::nullopt}};
@@ -306,8 +348,7 @@ absl::StatusOr<std::optional<VersionInfo>> Push::TryCommit(VersionRecord* record
   if (!request_id_.empty()) {
     const std::string key = RequestKey(request_id_);
     conditions.push_back({key, std::nullopt});
-    edits.push_back(
-        {key, EncodeRequest({Operation::kPush, number, begun_.id, record->info.created})});
+    edits.push_back({key, EncodeRequest({Operation::kPush, number, begun_.id, now})});
   }
   ASSIGN_OR_RETURN(const CommitOutcome outcome,
                    catalog_->records()->Commit(record_, conditions, edits));

@@ -282,9 +282,10 @@ absl::Status Run::SweepPage(std::vector<Digest> page) {
   std::vector<Digest> old;
   uint64_t bytes = 0;
   for (size_t i = 0; i < page.size(); ++i) {
-    if (!infos[i].has_value() || infos[i]->epoch >= sweep_epoch_) continue;
+    if (infos[i].has_value() && infos[i]->epoch >= sweep_epoch_) continue;
+    // One that is damaged tells nothing: whether it is old enough shows when it is removed.
     old.push_back(page[i]);
-    bytes += infos[i]->size_bytes;
+    if (infos[i].has_value()) bytes += infos[i]->size_bytes;
   }
   return Free(old, bytes);
 }

@@ -4,9 +4,11 @@
 #define BALLAST_STORAGE_STORE_STORE_MONITOR_H_
 
 #include <cstdint>
+#include <functional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace ballast {
 
@@ -43,6 +45,13 @@ class StoreMonitor {
   // that come or go meanwhile may be counted or not.
   // Errors: DataLoss, Unavailable.
   virtual absl::StatusOr<BlockTotals> CountBlocks() = 0;
+
+  // Reads what the engine keeps beside the blocks (records, its index) from the disk and
+  // checks it against the engine's own checksums; calls `damaged` for each file or part
+  // that fails, with one line that names it. An error of `damaged` ends it.
+  // Errors: Unavailable, and those of `damaged`.
+  virtual absl::Status CheckFiles(
+      const std::function<absl::Status(absl::string_view problem)>& damaged) = 0;
 };
 
 }  // namespace ballast

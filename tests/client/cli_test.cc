@@ -222,6 +222,14 @@ TEST(CommandLineTest, UsageErrorsAreOneLineAndExitCode2) {
       {"retention", "m", "--keep-label", "=x"},
       {"retention", "m", "--keep-all", "--keep-last", "3"},
       {"gc", "m"},
+      {"verify", "m", "--all"},
+      {"verify", "BAD"},
+      {"verify", "--rate", "fast"},
+      {"backup"},
+      {"restore"},
+      {"export", "m"},
+      {"export", "BAD", "dir"},
+      {"import", "dir", "BAD"},
       {"help", "nonsense"},
       {"--server", "a b", "ls"},
   };
@@ -271,8 +279,9 @@ TEST(CommandLineTest, RulesThatLeaveNothingAreNotFound) {
 
 TEST(CommandLineTest, EveryCommandHasHelp) {
   for (const char* command :
-       {"push", "pull", "convert", "inspect", "validate", "schema", "ls", "versions", "show",
-        "alias", "rm", "undelete", "retention", "gc", "version"}) {
+       {"push",     "pull",   "convert", "inspect", "validate", "schema",    "ls",
+        "versions", "show",   "alias",   "rm",      "undelete", "retention", "gc",
+        "verify",   "backup", "restore", "export",  "import",   "version"}) {
     const Outcome flag = Ballast({command, "--help"});
     EXPECT_EQ(flag.code, kOk);
     EXPECT_THAT(flag.out, HasSubstr(command));

@@ -189,6 +189,36 @@ TEST_F(NamesTest, ACollectionReportsWhatItFrees) {
   EXPECT_EQ(client_->CollectGarbage(options).status().code(), absl::StatusCode::kCancelled);
 }
 
+TEST_F(NamesTest, AVerificationTellsDamageAndItsCallerCanStopIt) {
+  Push("m", 1);
+  VerifyStoreOptions options;
+  options.bytes_per_second = uint64_t{1} << 40;
+  std::vector<DamageDescription> damage;
+  options.damage = [&](const DamageDescription& found) { damage.push_back(found); };
+  const auto sound = client_->Verify("", options);
+  ASSERT_TRUE(sound.ok()) << sound.status();
+  EXPECT_TRUE(sound->sound);
+  EXPECT_EQ(sound->versions, 1u);
+  EXPECT_TRUE(damage.empty());
+  const auto entries = client_->AllEntries("m");
+  ASSERT_TRUE(entries.ok());
+  registry_.monitor()->problems = {"file 7: rotten"};
+  const auto rotten = client_->Verify("", options);
+  ASSERT_TRUE(rotten.ok()) << rotten.status();
+  EXPECT_FALSE(rotten->sound);
+  ASSERT_EQ(damage.size(), 1u);
+  EXPECT_EQ(damage[0].kind, "record");
+  EXPECT_EQ(damage[0].problem, "file 7: rotten");
+  EXPECT_TRUE(client_->Verify("m", options)->sound);
+  EXPECT_EQ(client_->Verify("nothing").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(client_->Verify("NOTHING").status().code(), absl::StatusCode::kInvalidArgument);
+  options.control.progress = [](const Progress& progress) {
+    EXPECT_EQ(progress.phase, Progress::Phase::kVerify);
+    return false;
+  };
+  EXPECT_EQ(client_->Verify("", options).status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST_F(NamesTest, ControlCallsAreTriedAgainAfterACut) {
   Push("m");
   int calls = 0;

@@ -18,8 +18,9 @@ Registry::Registry()
   collector_ =
       std::make_unique<Collector>(catalog_.get(), engine_.blobs(), engine_.records(), Limits());
   statistics_ = std::make_unique<Statistics>(Statistics::Sources{catalog_.get(), &monitor_, {}});
-  services_ = {catalog_.get(), engine_.blobs(),   &authorizer_,     Limits(),
-               "/tmp",         &manifest_memory_, collector_.get(), statistics_.get(), &watches_};
+  verifier_ = std::make_unique<Verifier>(engine_.blobs(), engine_.records(), &monitor_, Limits());
+  services_ = {catalog_.get(),    engine_.blobs(),  &authorizer_,      Limits(),  "/tmp",
+               &manifest_memory_, collector_.get(), statistics_.get(), &watches_, verifier_.get()};
   methods_ = MakeMethodTable(services_);
 }
 

@@ -37,6 +37,7 @@ class Registry {
   FakeMonitor monitor_;
   std::unique_ptr<Statistics> statistics_;
   Watches watches_;
+  std::unique_ptr<Verifier> verifier_;
   Services services_;
   MethodTable methods_;
 };

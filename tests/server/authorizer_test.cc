@@ -39,7 +39,7 @@ class Gatekeeper : public Authorizer {
 const std::set<Action> kAllActions = {
     Action::kRead,         Action::kPush,           Action::kSetAlias, Action::kBindSchema,
     Action::kList,         Action::kConvert,        Action::kDelete,   Action::kUndelete,
-    Action::kSetRetention, Action::kCollectGarbage, Action::kOperate};
+    Action::kSetRetention, Action::kCollectGarbage, Action::kOperate,  Action::kImport};
 
 // "m" with one version, a deleted one, an alias and a schema.
 void Populate(const TestServer& server) {
@@ -64,7 +64,16 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   v1::PushHeader with_alias = HeaderOf("m");
   with_alias.set_alias("prod");
   calls["Push"].push_back(Frames(FileMessages(with_alias, file)));
+  v1::PushHeader imported = HeaderOf("m");
+  imported.mutable_imported()->set_version(7);
+  imported.mutable_imported()->set_numbers_used(7);
+  calls["Push"].push_back(Frames(FileMessages(imported, file)));
   one("Pull", RequestOf("m"));
+  v1::PullBlocksRequest blocks;
+  blocks.set_reference("m");
+  blocks.add_first(0);
+  blocks.add_count(1);
+  one("PullBlocks", blocks);
 
   std::vector<v1::ConvertRequest> convert(3);
   convert[0].mutable_header()->set_to("pytorch");
@@ -169,6 +178,10 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   v1::WatchRequest watch;
   watch.set_model("m");
   one("Watch", watch);
+  v1::VerifyRequest verify;
+  one("Verify", verify);
+  verify.set_reference("m");
+  one("Verify", verify);
   return calls;
 }
 
@@ -205,6 +218,24 @@ TEST(Authorizer, EveryMethodAsksTheAuthorizer) {
   }
 }
 
+// What a later client may say: field 1000, a varint.
+TEST(Wire, EveryMethodTakesFieldsThatItDoesNotKnow) {
+  for (const auto& [method, calls] : ValidCalls()) {
+    for (std::vector<Frame> call : calls) {
+      for (Frame& frame : call) {
+        const auto data = DecodeData(
+            frame, {v1::PushRequest::kFileFieldNumber, v1::ConvertRequest::kFileFieldNumber,
+                    v1::InspectRequest::kFileFieldNumber});
+        if (data.ok() && data->has_value()) continue;
+        frame.chunks.push_back(Chunk::Own("\xC0\x3E\x01"));
+      }
+      TestServer server;
+      Populate(server);
+      EXPECT_THAT(Exchange(server, method, std::move(call)).status, IsOk()) << method;
+    }
+  }
+}
+
 TEST(Authorizer, EachActionIsDeniedByItself) {
   const struct {
     std::string method;
@@ -213,7 +244,10 @@ TEST(Authorizer, EachActionIsDeniedByItself) {
   } kRows[] = {
       {"Push", 0, Action::kPush},
       {"Push", 1, Action::kSetAlias},
+      {"Push", 2, Action::kPush},
+      {"Push", 2, Action::kImport},
       {"Pull", 0, Action::kRead},
+      {"PullBlocks", 0, Action::kRead},
       {"Convert", 0, Action::kConvert},
       {"Inspect", 0, Action::kConvert},
       {"Inspect", 1, Action::kRead},
@@ -238,6 +272,8 @@ TEST(Authorizer, EachActionIsDeniedByItself) {
       {"GetStats", 0, Action::kOperate},
       {"Diff", 0, Action::kRead},
       {"Watch", 0, Action::kRead},
+      {"Verify", 0, Action::kOperate},
+      {"Verify", 1, Action::kOperate},
   };
   for (const auto& row : kRows) {
     TestServer server;

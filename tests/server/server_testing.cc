@@ -82,8 +82,9 @@ TestServer::TestServer(const std::string& engine, const Limits& limits)
       manifest_memory_(limits.manifest_memory_bytes,
                        std::chrono::milliseconds(limits.manifest_wait_ms), "manifest_memory_bytes"),
       statistics_({catalog_.get(), &monitor_, limits}),
-      services_{catalog_.get(), stores_->blobs(),  &allow_all_, limits,
-                spool_.path(),  &manifest_memory_, &collector_, &statistics_, &watches_},
+      verifier_(stores_->blobs(), stores_->records(), &monitor_, limits),
+      services_{catalog_.get(),    stores_->blobs(), &allow_all_,  limits,    spool_.path(),
+                &manifest_memory_, &collector_,      &statistics_, &watches_, &verifier_},
       methods_(MakeMethodTable(services_)) {}
 
 Answers Exchange(const TestServer& server, const std::string& method, std::vector<Frame> requests,

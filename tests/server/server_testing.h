@@ -55,6 +55,7 @@ class TestServer {
   FakeMonitor* monitor() { return &monitor_; }
   Watches* watches() { return &watches_; }
   BlobStore* blobs() { return stores_->blobs(); }
+  RecordStore* records() { return stores_->records(); }
   // Only over "memory".
   MemoryBlobs* memory_blobs() { return dynamic_cast<MemoryBlobs*>(stores_->blobs()); }
 
@@ -73,6 +74,7 @@ class TestServer {
   FakeMonitor monitor_;
   Statistics statistics_;
   Watches watches_;
+  Verifier verifier_;
   Services services_;
   MethodTable methods_;
 };

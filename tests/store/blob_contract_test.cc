@@ -198,6 +198,64 @@ TEST_P(BlobContract, AnAddOfAKnownBlockProtectsItAtOnce) {
   EXPECT_TRUE(Has(block));
 }
 
+TEST_P(BlobContract, CheckFindsSoundBlocksSoundAndOthersMissing) {
+  const TestBlock block = MakeBlock(1, 1000);
+  const TestBlock big = MakeBlock(2, kBlockBytes);
+  Put({block, big}, 1);
+  for (const TestBlock& stored : {block, big}) {
+    const auto check = blobs().Check(stored.digest);
+    ASSERT_THAT(check, IsOk());
+    EXPECT_EQ(check->state, BlobCheck::State::kSound);
+    EXPECT_EQ(check->size_bytes, stored.bytes.size());
+    EXPECT_EQ(check->problem, "");
+  }
+  EXPECT_EQ(blobs().Check(MakeBlock(3, 10).digest)->state, BlobCheck::State::kMissing);
+}
+
+// What is stored under a digest may be something else: no engine knows better than its caller.
+TEST_P(BlobContract, ADamagedBlockIsNotThereUntilItIsAddedAgain) {
+  for (const size_t size : {size_t{3000}, size_t{kBlockBytes}}) {
+    const TestBlock good = MakeBlock(1, size);
+    const TestBlock neighbour = MakeBlock(2, size);
+    const TestBlock wrong{MakeBlock(3, size).bytes, good.digest, good.crc32};
+    Put({wrong, neighbour}, 5);
+    const auto check = blobs().Check(good.digest);
+    ASSERT_THAT(check, IsOk());
+    EXPECT_EQ(check->state, BlobCheck::State::kWrongBytes);
+    EXPECT_NE(check->problem, "");
+
+    EXPECT_EQ(Info(good), std::nullopt);
+    EXPECT_TRUE(Has(neighbour));
+    EXPECT_THAT(blobs().Get(good.digest), IsError(absl::StatusCode::kDataLoss, good.digest.Hex()));
+    EXPECT_TRUE(absl::IsDataLoss(blobs().GetMany({neighbour.digest, good.digest}).status()));
+
+    auto batch = *blobs().NewBatch(2);
+    EXPECT_TRUE(*batch->Add(good.digest, good.crc32, good.bytes));
+    EXPECT_FALSE(*batch->Add(good.digest, good.crc32, good.bytes));
+    EXPECT_EQ(Info(good), std::nullopt) << "not before the flush";
+    ASSERT_THAT(batch->Flush(), IsOk());
+    EXPECT_THAT(Info(good), Eq(BlobInfo{size, good.crc32, 5})) << "an epoch is never lowered";
+    EXPECT_TRUE(Has(good));
+    const auto both = blobs().GetMany({neighbour.digest, good.digest});
+    ASSERT_THAT(both, IsOk());
+    EXPECT_EQ((*both)[1].bytes, good.bytes);
+    EXPECT_EQ(blobs().Check(good.digest)->state, BlobCheck::State::kSound);
+    EXPECT_EQ(*blobs().RemoveIfOlder({good.digest, neighbour.digest}, 6), 2u);
+    EXPECT_FALSE(Has(good));
+  }
+}
+
+TEST_P(BlobContract, ADamagedBlockCanBeRemoved) {
+  const TestBlock good = MakeBlock(1, 3000);
+  Put({{MakeBlock(3, 3000).bytes, good.digest, good.crc32}}, 5);
+  EXPECT_EQ(blobs().Check(good.digest)->state, BlobCheck::State::kWrongBytes);
+  EXPECT_EQ(*blobs().RemoveIfOlder({good.digest}, 5), 0u);
+  EXPECT_EQ(*blobs().RemoveIfOlder({good.digest}, 6), 1u);
+  EXPECT_EQ(blobs().Check(good.digest)->state, BlobCheck::State::kMissing);
+  Put({good}, 7);
+  EXPECT_TRUE(Has(good));
+}
+
 TEST_P(BlobContract, ScanFindsEveryBlockOnceInItsShard) {
   auto blocks = Blocks(1, 300, 64);
   const auto big = Blocks(1000, 3, kBlockBytes);

@@ -2,6 +2,9 @@
 #ifndef BALLAST_TESTS_SUPPORT_FAKE_MONITOR_H_
 #define BALLAST_TESTS_SUPPORT_FAKE_MONITOR_H_
 
+#include <string>
+#include <vector>
+
 #include "storage/store/store_monitor.h"
 
 namespace ballast {
@@ -19,6 +22,15 @@ class FakeMonitor : public StoreMonitor {
     return exact;
   }
 
+  absl::Status CheckFiles(
+      const std::function<absl::Status(absl::string_view problem)>& damaged) override {
+    for (const std::string& problem : problems) {
+      if (absl::Status told = damaged(problem); !told.ok()) return told;
+    }
+    return status;
+  }
+
+  std::vector<std::string> problems;  // what CheckFiles finds
   StoreUsage usage{.disk_bytes = uint64_t{1} << 40, .disk_free_bytes = uint64_t{1} << 39};
   BlockTotals exact;
   absl::Status status;

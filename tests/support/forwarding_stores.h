@@ -26,6 +26,7 @@ class ForwardingBlobs : public BlobStore {
                                                              Epoch epoch) override {
     return base_->Touch(digests, epoch);
   }
+  absl::StatusOr<BlobCheck> Check(const Digest& digest) override { return base_->Check(digest); }
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override {
     return base_->RemoveIfOlder(digests, epoch);
   }

@@ -43,7 +43,7 @@ class MemoryBlobs::Batch : public BlobBatch {
     std::lock_guard<std::mutex> lock(store_->mutex_);
     if (gathered_.count(digest) != 0) return false;
     const auto known = store_->blobs_.find(digest);
-    if (known != store_->blobs_.end()) {
+    if (known != store_->blobs_.end() && !known->second.damaged) {
       known->second.info.epoch = std::max(known->second.info.epoch, epoch_);
       return false;
     }
@@ -57,7 +57,9 @@ class MemoryBlobs::Batch : public BlobBatch {
     std::lock_guard<std::mutex> lock(store_->mutex_);
     for (auto& [digest, blob] : gathered_) {
       durable_ += blob.bytes->size();
-      Blob& stored = store_->blobs_.try_emplace(digest, std::move(blob)).first->second;
+      Blob& stored = store_->blobs_.try_emplace(digest, blob).first->second;
+      blob.info.epoch = std::max(stored.info.epoch, epoch_);
+      if (stored.damaged) stored = std::move(blob);
       stored.info.epoch = std::max(stored.info.epoch, epoch_);
     }
     gathered_.clear();
@@ -91,7 +93,24 @@ absl::StatusOr<Chunk> MemoryBlobs::Get(const Digest& digest) {
   if (it == blobs_.end()) {
     return absl::NotFoundError(absl::StrCat("block ", digest.Hex(), ": no such block"));
   }
+  if (it->second.damaged && Sha256Of(*it->second.bytes) != digest) {
+    return absl::DataLossError(absl::StrCat("block ", digest.Hex(), ": is damaged"));
+  }
   return Chunk{*it->second.bytes, it->second.bytes};
+}
+
+absl::StatusOr<BlobCheck> MemoryBlobs::Check(const Digest& digest) {
+  RETURN_IF_ERROR(MaybeUnavailable());
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto it = blobs_.find(digest);
+  if (it == blobs_.end()) {
+    return BlobCheck{BlobCheck::State::kMissing, 0, "no such block"};
+  }
+  Blob& blob = it->second;
+  blob.damaged = Sha256Of(*blob.bytes) != digest;
+  if (!blob.damaged) return BlobCheck{BlobCheck::State::kSound, blob.bytes->size(), ""};
+  return BlobCheck{BlobCheck::State::kWrongBytes, blob.bytes->size(),
+                   "the stored bytes fail their SHA-256"};
 }
 
 absl::StatusOr<std::vector<std::optional<BlobInfo>>> MemoryBlobs::Touch(
@@ -101,7 +120,7 @@ absl::StatusOr<std::vector<std::optional<BlobInfo>>> MemoryBlobs::Touch(
   std::vector<std::optional<BlobInfo>> infos(digests.size());
   for (size_t i = 0; i < digests.size(); ++i) {
     const auto it = blobs_.find(digests[i]);
-    if (it == blobs_.end()) continue;
+    if (it == blobs_.end() || it->second.damaged) continue;
     it->second.info.epoch = std::max(it->second.info.epoch, epoch);
     infos[i] = it->second.info;
   }

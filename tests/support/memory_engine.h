@@ -53,11 +53,12 @@ class MemoryBlobs : public BlobStore {
   absl::StatusOr<Chunk> Get(const Digest& digest) override;
   absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(absl::Span<const Digest> digests,
                                                              Epoch epoch) override;
+  absl::StatusOr<BlobCheck> Check(const Digest& digest) override;
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override;
   absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor) override;
   absl::Status ReturnSpace() override { return MaybeUnavailable(); }
 
-  // Replaces the stored bytes, as a rotten disk would without checksums.
+  // Replaces the stored bytes, as a rotten disk would without checksums: only Check finds it.
   void Corrupt(const Digest& digest, std::string bytes);
 
  private:
@@ -65,6 +66,7 @@ class MemoryBlobs : public BlobStore {
   struct Blob {
     std::shared_ptr<const std::string> bytes;
     BlobInfo info;
+    bool damaged = false;  // that is known
   };
   absl::Status MaybeUnavailable();
 

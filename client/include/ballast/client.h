@@ -402,6 +402,55 @@ struct GarbageReport {
   uint64_t deletions_omitted = 0;
 };
 
+// Something that is stored and is not what it was. A bad block is replaced when its content
+// is pushed again.
+struct DamageDescription {
+  std::string kind;                   // "unreadable", "digest" (wrong bytes), "missing", "record"
+  std::optional<Digest> digest;       // of a block
+  std::string problem;                // one line
+  std::vector<std::string> versions;  // that it hits: "model:3 (fc.weight)"
+  uint64_t versions_omitted = 0;
+};
+
+struct VerifyStoreOptions {
+  uint64_t bytes_per_second = 0;                         // 0: the server's own
+  std::function<void(const DamageDescription&)> damage;  // called for each; null: not
+  CallControl control;                                   // progress: bytes read
+};
+
+struct VerifyReport {
+  bool sound = true;                             // no damage was told
+  uint64_t versions = 0, blocks = 0, bytes = 0;  // that were read, each block once
+  uint64_t damaged_blocks = 0, damaged_versions = 0;
+};
+
+// A portable folder (client/README.md says what is in it) that backups and exports write.
+// `step` is for tests: called between two steps; an error stops there.
+struct BackupOptions {
+  std::string model;  // only this one; "": all
+  CallControl control;
+  std::function<absl::Status(absl::string_view step)> step;
+};
+
+struct BackupReport {
+  uint64_t models = 0, versions = 0;       // that the folder has of the server's
+  uint64_t versions_new = 0;               // of them, those that it did not have before
+  uint64_t blocks_new = 0, bytes_new = 0;  // that were fetched
+};
+
+struct RestoreOptions {
+  bool single = false;  // the folder must have one model
+  std::string as;       // another name for it; "": its own
+  CallControl control;
+  std::function<absl::Status(absl::string_view step)> step;
+};
+
+struct RestoreReport {
+  uint64_t models = 0;
+  uint64_t versions_new = 0, versions_there = 0;  // restored; there already with this digest
+  uint64_t bytes_sent = 0;
+};
+
 // A limit of the server that fills up and empties again.
 struct LimitUsage {
   std::string name;
@@ -579,6 +628,24 @@ class Client {
   // Removes what no version uses, beside pushes and pulls. Cancelled, or with the client
   // gone, it stops; what it has removed was garbage. Aborted/CONFLICT  one is running.
   absl::StatusOr<GarbageReport> CollectGarbage(const GarbageOptions& options = {});
+
+  // Reads what is stored of a version, or ("") of everything, and compares it with its SHA-256.
+  // Damage is an answer, not an error. Unavailable  another verification runs.
+  absl::StatusOr<VerifyReport> Verify(const std::string& reference,
+                                      const VerifyStoreOptions& options = {});
+
+  // Copies models into a portable folder, beside everything else. Of each model it takes one
+  // instant: what its aliases name is among its versions. What the folder has already is not
+  // fetched again; cut short, the same call goes on, and a restore sees what was there before.
+  // FailedPrecondition  the folder holds other files, is of a newer format, another registry's,
+  // or being written. Aborted/CONFLICT  a model changes faster than it can be read.
+  absl::StatusOr<BackupReport> Backup(const std::string& folder, const BackupOptions& options = {});
+  // The way back: versions with their numbers, times, creators, labels and messages, then
+  // aliases, bound schemas and retention rules. What is there already is skipped, so it can be
+  // repeated. DataLoss  the folder is damaged. FailedPrecondition  the server has another version
+  // under a number, or has used it up.
+  absl::StatusOr<RestoreReport> Restore(const std::string& folder,
+                                        const RestoreOptions& options = {});
 
   absl::StatusOr<Capabilities> GetCapabilities();
 

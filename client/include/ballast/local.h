@@ -40,6 +40,15 @@ absl::StatusOr<std::vector<TensorSpec>> FileSpecs(const ByteSource& source, Form
                                                   const KeyRuleOptions& rules, bool with_optimizer,
                                                   const Limits& limits);
 
+struct BackupCheck {
+  uint64_t models = 0, versions = 0;
+  uint64_t blocks = 0, bytes = 0;  // each once
+};
+// Reads every byte that a restore of a portable folder would need, and compares it with its
+// SHA-256. Errors: DataLoss  names the file. NotFound, FailedPrecondition  no such folder.
+absl::StatusOr<BackupCheck> CheckBackup(const std::string& folder, const CallControl& control,
+                                        const Limits& limits);
+
 }  // namespace ballast
 
 #endif  // BALLAST_LOCAL_H_

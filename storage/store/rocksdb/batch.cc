@@ -73,6 +73,7 @@ absl::StatusOr<bool> RocksBatch::Add(const Digest& digest, uint32_t crc32,
 // be removed by a collection that begins now.
 absl::StatusOr<bool> RocksBatch::IsKnown(const Digest& digest) {
   if (gathered_.contains(digest) || finishing_digests_.contains(digest)) return true;
+  if (context_->index->IsDamaged(digest)) return false;
   ASSIGN_OR_RETURN(const auto entry, context_->index->Find(digest));
   if (!entry.has_value()) return false;
   if (entry->info.epoch >= epoch_) return true;
@@ -125,12 +126,13 @@ absl::Status RocksBatch::WaitForFile() {
 // Runs beside Add: touches nothing of the batch but durable_bytes_.
 absl::Status RocksBatch::CommitFile(BlockFileWriter* file) {
   RETURN_IF_ERROR(file->FinishAndIngest());
-  ASSIGN_OR_RETURN(const bool alive,
+  ASSIGN_OR_RETURN(const std::vector<uint64_t> dead,
                    context_->index->AddFile(file->container(), file->blocks(), epoch_));
   context_->step("block file indexed");
   RETURN_IF_ERROR(context_->database->Sync());
   durable_bytes_ += file->bytes();
-  return alive ? absl::OkStatus() : context_->DropFile(file->container());
+  for (const uint64_t unused : dead) RETURN_IF_ERROR(context_->DropFile(unused));
+  return absl::OkStatus();
 }
 
 absl::Status RocksBatch::FlushFile() {
@@ -142,9 +144,11 @@ absl::Status RocksBatch::FlushFile() {
 absl::Status RocksBatch::FlushSmall() {
   if (small_.empty()) return context_->database->Sync();
   ASSIGN_OR_RETURN(const uint64_t container, context_->index->NewContainer());
-  RETURN_IF_ERROR(context_->index->AddSmall(container, small_, small_bytes_, epoch_));
+  ASSIGN_OR_RETURN(const std::vector<uint64_t> dead,
+                   context_->index->AddSmall(container, small_, small_bytes_, epoch_));
   context_->step("small blocks written");
   RETURN_IF_ERROR(context_->database->Sync());
+  for (const uint64_t unused : dead) RETURN_IF_ERROR(context_->DropFile(unused));
   durable_bytes_ += small_size_;
   small_.clear();
   small_bytes_.clear();

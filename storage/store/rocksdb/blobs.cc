@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "rocksdb/iterator.h"
+#include "storage/base/crc32.h"
 #include "storage/base/limits.h"
 #include "storage/base/status.h"
 #include "storage/store/rocksdb/batch.h"
@@ -17,6 +18,11 @@ struct Pin {
   rocksdb::PinnableSlice value;
 };
 
+absl::Status WrongBytes(const Digest& digest) {
+  return absl::DataLossError(
+      absl::StrCat("block ", digest.Hex(), ": the stored bytes fail their SHA-256"));
+}
+
 }  // namespace
 
 // Blocks that were pushed together follow each other in their container, so the next one is
@@ -26,16 +32,16 @@ class BlockWalk {
  public:
   explicit BlockWalk(Database* database) : database_(database) {}
 
-  // Appends the block if it is the next one; false if it is not.
-  absl::StatusOr<bool> Next(const Digest& digest, std::string* out) {
+  // Appends the block if it is the next one; false if it is not, or cannot be read here.
+  bool Next(const Digest& digest, std::string* out) {
     if (iterator_ == nullptr || !iterator_->Valid()) return false;
     iterator_->Next();
     ++at_.sequence;
     return Take(digest, out);
   }
 
-  // Appends the block if it is at its place; false if it is not (any more).
-  absl::StatusOr<bool> Seek(const BlockLocation& place, const Digest& digest, std::string* out) {
+  // Appends the block if it is at its place; false if it is not (any more), or cannot be read.
+  bool Seek(const BlockLocation& place, const Digest& digest, std::string* out) {
     if (iterator_ == nullptr || place.where != at_.where) {
       rocksdb::ReadOptions options;
       options.fill_cache = false;
@@ -49,9 +55,10 @@ class BlockWalk {
   }
 
  private:
-  absl::StatusOr<bool> Take(const Digest& digest, std::string* out) {
+  // What is damaged here may have a new copy elsewhere: whoever asks looks there.
+  bool Take(const Digest& digest, std::string* out) {
     if (!iterator_->Valid()) {
-      RETURN_IF_ERROR(FromRocks(iterator_->status(), "reading blocks"));
+      iterator_->status().PermitUncheckedError();
       return false;
     }
     if (iterator_->key() != rocksdb::Slice(BlockKey(at_.container, at_.sequence, digest))) {
@@ -71,14 +78,14 @@ absl::StatusOr<std::unique_ptr<BlobBatch>> RocksBlobs::NewBatch(Epoch epoch) {
 }
 
 // nullopt: nothing is stored there.
-absl::StatusOr<std::optional<Chunk>> RocksBlobs::Read(const Digest& digest,
-                                                      const BlockEntry& entry) {
+absl::StatusOr<std::optional<Chunk>> RocksBlobs::Read(const Digest& digest, const BlockEntry& entry,
+                                                      const rocksdb::ReadOptions& options) {
   Database& database = *context_.database;
   const bool in_file = entry.location.where == BlockLocation::Where::kFile;
   auto pin = std::make_shared<Pin>();
   pin->cache = database.block_cache();
   const rocksdb::Status status = database.db()->Get(
-      rocksdb::ReadOptions(), in_file ? database.blocks() : database.small(),
+      options, in_file ? database.blocks() : database.small(),
       BlockKey(entry.location.container, entry.location.sequence, digest), &pin->value);
   if (status.IsNotFound()) return std::nullopt;
   if (!status.ok()) return FromRocks(status, absl::StrCat("block ", digest.Hex()));
@@ -90,11 +97,12 @@ absl::StatusOr<std::optional<Chunk>> RocksBlobs::Read(const Digest& digest,
   return Chunk{bytes, std::move(pin)};
 }
 
-absl::StatusOr<Chunk> RocksBlobs::Get(const Digest& digest) {
+absl::StatusOr<RocksBlobs::Stored> RocksBlobs::Fetch(const Digest& digest,
+                                                     const rocksdb::ReadOptions& options) {
   ASSIGN_OR_RETURN(auto entry, context_.index->Find(digest));
   while (entry.has_value()) {
-    ASSIGN_OR_RETURN(auto chunk, Read(digest, *entry));
-    if (chunk.has_value()) return *std::move(chunk);
+    ASSIGN_OR_RETURN(auto chunk, Read(digest, *entry, options));
+    if (chunk.has_value()) return Stored{*std::move(chunk), entry->info};
     // It was removed or moved to another file since the index was read, or it is lost.
     ASSIGN_OR_RETURN(auto again, context_.index->Find(digest));
     if (again.has_value() && again->location == entry->location) {
@@ -106,15 +114,59 @@ absl::StatusOr<Chunk> RocksBlobs::Get(const Digest& digest) {
   return absl::NotFoundError(absl::StrCat("block ", digest.Hex(), ": no such block"));
 }
 
-absl::Status RocksBlobs::AppendBlock(const Digest& digest, BlockWalk* walk, std::string* out) {
-  ASSIGN_OR_RETURN(bool found, walk->Next(digest, out));
-  if (found) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const auto entry, context_.index->Find(digest));
-  if (entry.has_value()) {
-    ASSIGN_OR_RETURN(found, walk->Seek(entry->location, digest, out));
-    if (found) return absl::OkStatus();
+absl::StatusOr<Chunk> RocksBlobs::Get(const Digest& digest) {
+  const bool suspect = context_.index->IsDamaged(digest);
+  auto stored = Fetch(digest, rocksdb::ReadOptions());
+  if (stored.ok() && suspect && Sha256Of(stored->chunk.bytes) != digest) {
+    return WrongBytes(digest);
   }
-  // Gone, or moved meanwhile: Get knows how to tell.
+  if (stored.ok()) return std::move(stored->chunk);
+  if (absl::IsDataLoss(stored.status())) Remember(digest, BlobCheck::State::kUnreadable);
+  return stored.status();
+}
+
+absl::StatusOr<BlobCheck> RocksBlobs::Check(const Digest& digest) {
+  using State = BlobCheck::State;
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  const auto stored = Fetch(digest, options);
+  if (absl::IsNotFound(stored.status())) return BlobCheck{State::kMissing, 0, "no such block"};
+  BlobCheck check;
+  if (!stored.ok()) {
+    // Whether the checksum fails or the disk: it cannot be read.
+    check = {State::kUnreadable, 0, Printable(stored.status().message())};
+  } else if (check.size_bytes = stored->chunk.bytes.size();
+             Sha256Of(stored->chunk.bytes) != digest) {
+    check.state = State::kWrongBytes;
+    check.problem = std::string(WrongBytes(digest).message());
+  } else if (Crc32(stored->chunk.bytes) != stored->info.crc32) {
+    check.state = State::kWrongBytes;
+    check.problem = absl::StrCat("block ", digest.Hex(), ": the index has a wrong CRC-32 of it");
+  } else {
+    check.state = State::kSound;
+  }
+  Remember(digest, check.state);
+  return check;
+}
+
+// Damage is told even if it cannot be remembered: then it will be found again.
+void RocksBlobs::Remember(const Digest& digest, BlobCheck::State state) {
+  BlockIndex& index = *context_.index;
+  if (state != BlobCheck::State::kSound) {
+    index.MarkDamaged(digest, state == BlobCheck::State::kWrongBytes).IgnoreError();
+  } else if (index.IsDamaged(digest)) {
+    index.MarkSound(digest).IgnoreError();
+  }
+}
+
+absl::Status RocksBlobs::AppendBlock(const Digest& digest, BlockWalk* walk, std::string* out) {
+  if (context_.index->trusts_keys() && !context_.index->IsDamaged(digest)) {
+    if (walk->Next(digest, out)) return absl::OkStatus();
+    const auto entry = context_.index->Find(digest);
+    const bool known = entry.ok() && entry->has_value();
+    if (known && walk->Seek((*entry)->location, digest, out)) return absl::OkStatus();
+  }
+  // Gone, moved meanwhile, or damaged: Get knows how to tell.
   ASSIGN_OR_RETURN(const Chunk chunk, Get(digest));
   out->append(chunk.bytes.data(), chunk.bytes.size());
   return absl::OkStatus();

@@ -26,12 +26,21 @@ class RocksBlobs : public BlobStore {
   absl::StatusOr<std::vector<Chunk>> GetMany(absl::Span<const Digest> digests) override;
   absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(absl::Span<const Digest> digests,
                                                              Epoch epoch) override;
+  absl::StatusOr<BlobCheck> Check(const Digest& digest) override;
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override;
   absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor) override;
   absl::Status ReturnSpace() override;
 
  private:
-  absl::StatusOr<std::optional<Chunk>> Read(const Digest& digest, const BlockEntry& entry);
+  // A block as it is stored, and what the index says of it.
+  struct Stored {
+    Chunk chunk;
+    BlobInfo info;
+  };
+  absl::StatusOr<std::optional<Chunk>> Read(const Digest& digest, const BlockEntry& entry,
+                                            const rocksdb::ReadOptions& options);
+  absl::StatusOr<Stored> Fetch(const Digest& digest, const rocksdb::ReadOptions& options);
+  void Remember(const Digest& digest, BlobCheck::State state);
   absl::Status AppendBlock(const Digest& digest, class BlockWalk* walk, std::string* out);
   void RewriteThinFiles();
 

@@ -11,6 +11,8 @@ namespace {
 
 constexpr char kBlockPrefix = 'b';
 constexpr char kFilePrefix = 'f';
+constexpr char kDamagedPrefix = 'd';
+constexpr absl::string_view kWrongBytesKey = "w";
 constexpr absl::string_view kCounterKey = "n";
 constexpr absl::string_view kSmallKey = "s";
 constexpr uint64_t kReserveCount = 64;
@@ -35,6 +37,10 @@ uint64_t LittleEndianAt(absl::string_view bytes, size_t offset, size_t width) {
 
 std::string IndexKey(const Digest& digest) {
   return absl::StrCat(absl::string_view(&kBlockPrefix, 1), digest.View());
+}
+
+std::string DamagedKey(const Digest& digest) {
+  return absl::StrCat(absl::string_view(&kDamagedPrefix, 1), digest.View());
 }
 
 std::string FileKey(uint64_t file) {
@@ -119,8 +125,32 @@ class BlockIndex::Change {
     ++small_.blocks;
     small_.bytes += value.size();
   }
+  void SetDamaged(const Digest& digest, bool damaged) {
+    if (damaged) {
+      Put(DamagedKey(digest), "1");
+    } else {
+      Note(batch_.Delete(index_->database_->index(), DamagedKey(digest)));
+    }
+    marks_[digest] = damaged;
+  }
+  // Makes room for a new copy of a block that is damaged, if it is.
+  absl::Status EraseDamaged(const Digest& digest, Epoch* epoch) {
+    if (!index_->IsDamaged(digest)) return absl::OkStatus();
+    const auto old = index_->Find(digest);
+    // An entry that is damaged itself: the new one takes its place.
+    if (absl::IsDataLoss(old.status())) {
+      SetDamaged(digest, false);
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(old.status());
+    if (!old->has_value()) return absl::OkStatus();
+    *epoch = std::max(*epoch, (*old)->info.epoch);
+    Erase(digest, **old);
+    return absl::OkStatus();
+  }
   // Forgets a block and takes it out of its file's use.
   void Erase(const Digest& digest, const BlockEntry& entry) {
+    if (index_->IsDamaged(digest)) SetDamaged(digest, false);
     Note(batch_.Delete(index_->database_->index(), IndexKey(digest)));
     if (entry.location.where == BlockLocation::Where::kSmall) {
       Note(batch_.Delete(index_->database_->small(),
@@ -146,7 +176,7 @@ class BlockIndex::Change {
   bool empty() const { return !changed_ && uses_.empty(); }
 
   // Files whose last block went are forgotten and added to `dead`, if given.
-  absl::Status Write(absl::string_view where, std::vector<uint64_t>* dead) {
+  absl::Status Write(absl::string_view where, std::vector<uint64_t>* dead, bool sync = false) {
     for (const auto& [file, use] : uses_) {
       if (use.live_blocks > 0) {
         std::string value;
@@ -166,7 +196,13 @@ class BlockIndex::Change {
     }
     RETURN_IF_ERROR(FromRocks(status_, where));
     if (!changed_) return absl::OkStatus();
-    RETURN_IF_ERROR(index_->database_->Write(&batch_, /*sync=*/false, where));
+    RETURN_IF_ERROR(index_->database_->Write(&batch_, sync, where));
+    TakeOver();
+    return absl::OkStatus();
+  }
+
+ private:
+  void TakeOver() {
     for (const auto& [file, use] : uses_) {
       if (use.live_blocks > 0) {
         index_->files_[file] = use;
@@ -175,10 +211,18 @@ class BlockIndex::Change {
       }
     }
     index_->small_ = small_;
-    return absl::OkStatus();
+    if (marks_.empty()) return;
+    const std::lock_guard<std::mutex> lock(index_->damaged_mutex_);
+    for (const auto& [digest, damaged] : marks_) {
+      if (damaged) {
+        index_->damaged_.insert(digest);
+      } else {
+        index_->damaged_.erase(digest);
+      }
+    }
+    index_->damaged_count_ = index_->damaged_.size();
   }
 
- private:
   void Note(const rocksdb::Status& status) {
     changed_ = true;
     if (status_.ok()) status_ = status;
@@ -190,6 +234,7 @@ class BlockIndex::Change {
   rocksdb::Status status_;
   bool changed_ = false;
   std::map<uint64_t, FileUse> uses_;
+  std::map<Digest, bool> marks_;  // of damage, that change
   BlockTotals small_;
 };
 
@@ -211,7 +256,51 @@ absl::Status BlockIndex::Load() {
     return FromRocks(status, "reading the container counter");
   }
   RETURN_IF_ERROR(LoadFiles());
+  RETURN_IF_ERROR(LoadDamaged());
   return LoadSmall();
+}
+
+absl::Status BlockIndex::LoadDamaged() {
+  RETURN_IF_ERROR(database_->ForEach(database_->index(), absl::string_view(&kDamagedPrefix, 1), "",
+                                     [&](absl::string_view key, absl::string_view) {
+                                       const auto digest = Digest::FromBytes(key.substr(1));
+                                       if (digest.ok()) damaged_.insert(*digest);
+                                       return true;
+                                     }));
+  damaged_count_ = damaged_.size();
+  std::string value;
+  const rocksdb::Status status = database_->db()->Get(rocksdb::ReadOptions(), database_->index(),
+                                                      ToSlice(kWrongBytesKey), &value);
+  trusts_keys_ = status.IsNotFound();
+  return status.IsNotFound() ? absl::OkStatus() : FromRocks(status, "reading a mark of damage");
+}
+
+bool BlockIndex::IsDamaged(const Digest& digest) {
+  if (damaged_count_ == 0) return false;
+  const std::lock_guard<std::mutex> lock(damaged_mutex_);
+  return damaged_.count(digest) != 0;
+}
+
+absl::Status BlockIndex::MarkDamaged(const Digest& digest, bool wrong_bytes) {
+  Change change(this);
+  const bool new_mark = !IsDamaged(digest) && damaged_count_ < kDamagedMax;
+  if (new_mark) change.SetDamaged(digest, true);
+  if (wrong_bytes && trusts_keys_) {
+    change.Put(std::string(kWrongBytesKey), "1");
+    trusts_keys_ = false;
+  }
+  return change.Write("remembering damage", nullptr, /*sync=*/true);
+}
+
+absl::Status BlockIndex::MarkSound(const Digest& digest) {
+  Change change(this);
+  if (IsDamaged(digest)) change.SetDamaged(digest, false);
+  return change.Write("forgetting damage", nullptr, /*sync=*/true);
+}
+
+absl::StatusOr<std::optional<BlockEntry>> BlockIndex::FindSound(const Digest& digest) {
+  if (IsDamaged(digest)) return std::nullopt;
+  return Find(digest);
 }
 
 absl::Status BlockIndex::LoadFiles() {
@@ -309,42 +398,56 @@ absl::StatusOr<uint64_t> BlockIndex::NewContainer() {
   return next_container_++;
 }
 
-absl::StatusOr<bool> BlockIndex::AddFile(uint64_t file, absl::Span<const WrittenBlock> blocks,
-                                         Epoch epoch) {
+absl::StatusOr<std::vector<uint64_t>> BlockIndex::AddFile(uint64_t file,
+                                                          absl::Span<const WrittenBlock> blocks,
+                                                          Epoch epoch) {
   Change change(this);
   FileUse use;
   for (const WrittenBlock& block : blocks) {
     use.total_bytes += block.size_bytes;
-    ASSIGN_OR_RETURN(const auto known, Find(block.digest));
+    ASSIGN_OR_RETURN(const auto known, FindSound(block.digest));
     if (known.has_value()) {
       change.RaiseEpoch(block.digest, *known, epoch);
       continue;
     }
+    Epoch highest = epoch;
+    RETURN_IF_ERROR(change.EraseDamaged(block.digest, &highest));
     change.Set(block.digest, {{BlockLocation::Where::kFile, file, block.sequence},
-                              {block.size_bytes, block.crc32, epoch}});
+                              {block.size_bytes, block.crc32, highest}});
     ++use.live_blocks;
     use.live_bytes += block.size_bytes;
   }
-  if (use.live_blocks > 0) change.Use(file) = use;
-  RETURN_IF_ERROR(change.Write("indexing a block file", nullptr));
-  return use.live_blocks > 0;
+  std::vector<uint64_t> dead;
+  if (use.live_blocks > 0) {
+    change.Use(file) = use;
+  } else {
+    dead.push_back(file);
+  }
+  RETURN_IF_ERROR(change.Write("indexing a block file", &dead));
+  return dead;
 }
 
-absl::Status BlockIndex::AddSmall(uint64_t container, absl::Span<const WrittenBlock> blocks,
-                                  absl::Span<const std::string> bytes, Epoch epoch) {
+absl::StatusOr<std::vector<uint64_t>> BlockIndex::AddSmall(uint64_t container,
+                                                           absl::Span<const WrittenBlock> blocks,
+                                                           absl::Span<const std::string> bytes,
+                                                           Epoch epoch) {
   Change change(this);
   for (size_t i = 0; i < blocks.size(); ++i) {
     const WrittenBlock& block = blocks[i];
-    ASSIGN_OR_RETURN(const auto known, Find(block.digest));
+    ASSIGN_OR_RETURN(const auto known, FindSound(block.digest));
     if (known.has_value()) {
       change.RaiseEpoch(block.digest, *known, epoch);
       continue;
     }
+    Epoch highest = epoch;
+    RETURN_IF_ERROR(change.EraseDamaged(block.digest, &highest));
     change.PutSmall(BlockKey(container, block.sequence, block.digest), bytes[i]);
     change.Set(block.digest, {{BlockLocation::Where::kSmall, container, block.sequence},
-                              {block.size_bytes, block.crc32, epoch}});
+                              {block.size_bytes, block.crc32, highest}});
   }
-  return change.Write("writing small blocks", nullptr);
+  std::vector<uint64_t> dead;
+  RETURN_IF_ERROR(change.Write("writing small blocks", &dead));
+  return dead;
 }
 
 absl::StatusOr<std::vector<std::optional<BlobInfo>>> BlockIndex::Raise(
@@ -352,7 +455,7 @@ absl::StatusOr<std::vector<std::optional<BlobInfo>>> BlockIndex::Raise(
   std::vector<std::optional<BlobInfo>> infos(digests.size());
   Change change(this);
   for (size_t i = 0; i < digests.size(); ++i) {
-    ASSIGN_OR_RETURN(const auto known, Find(digests[i]));
+    ASSIGN_OR_RETURN(const auto known, FindSound(digests[i]));
     if (!known.has_value()) continue;
     change.RaiseEpoch(digests[i], *known, epoch);
     infos[i] = known->info;

@@ -6,6 +6,8 @@
 //   'f' u64be file      u64 live_blocks | u64 live_bytes | u64 total_bytes
 //   's'                 u64 blocks | u64 bytes: the small blocks; counted when it is missing
 //   'n'                 u64 the first container number that was never handed out
+//   'd' digest          "1": the block is damaged
+//   'w'                 "1": a block with wrong bytes and a right checksum was found once
 // Keys of `blocks` and `small`: u64be container | u32be sequence | digest. A container
 // is one block file, or one flush of small blocks; its number is never used again.
 // The digest in the key makes a wrong location miss instead of giving wrong bytes,
@@ -16,6 +18,7 @@
 #ifndef BALLAST_STORAGE_STORE_ROCKSDB_BLOCK_INDEX_H_
 #define BALLAST_STORAGE_STORE_ROCKSDB_BLOCK_INDEX_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -78,15 +81,28 @@ class BlockIndex {
   absl::StatusOr<uint64_t> NewContainer();
 
   // Makes the blocks of an ingested file known with `epoch`. A block that is known
-  // already stays where it is (its epoch is raised) and counts as dead in this file.
-  // Returns false if none is alive: then the file is not referred to, drop it.
-  absl::StatusOr<bool> AddFile(uint64_t file, absl::Span<const WrittenBlock> blocks, Epoch epoch);
+  // already stays where it is (its epoch is raised) and counts as dead in this file; one
+  // that is damaged is from now on where its new copy is. Returns the files that are not
+  // referred to any more, this one or others: drop them.
+  absl::StatusOr<std::vector<uint64_t>> AddFile(uint64_t file,
+                                                absl::Span<const WrittenBlock> blocks, Epoch epoch);
   // The same for small blocks; writes those that are new, and their entries, at once.
   // bytes[i] belongs to blocks[i].
-  absl::Status AddSmall(uint64_t container, absl::Span<const WrittenBlock> blocks,
-                        absl::Span<const std::string> bytes, Epoch epoch);
+  absl::StatusOr<std::vector<uint64_t>> AddSmall(uint64_t container,
+                                                 absl::Span<const WrittenBlock> blocks,
+                                                 absl::Span<const std::string> bytes, Epoch epoch);
 
-  // Raises epochs that are lower; answers what is known then.
+  // Remembers that a block is damaged (at most kDamagedMax of them: more are found again),
+  // or that it is not; durable on return. `wrong_bytes`: its checksum was right.
+  static constexpr size_t kDamagedMax = 1u << 20;
+  absl::Status MarkDamaged(const Digest& digest, bool wrong_bytes);
+  absl::Status MarkSound(const Digest& digest);
+  bool IsDamaged(const Digest& digest);
+  // Whether the key at a place is enough to know its bytes: not since a block with wrong
+  // bytes was found, because a copy that was replaced keeps its key.
+  bool trusts_keys() const { return trusts_keys_; }
+
+  // Raises epochs that are lower; answers what is known then, of damaged blocks nothing.
   absl::StatusOr<std::vector<std::optional<BlobInfo>>> Raise(absl::Span<const Digest> digests,
                                                              Epoch epoch);
 
@@ -123,6 +139,8 @@ class BlockIndex {
   absl::Status Load();
   absl::Status LoadFiles();
   absl::Status LoadSmall();
+  absl::Status LoadDamaged();
+  absl::StatusOr<std::optional<BlockEntry>> FindSound(const Digest& digest);
   absl::StatusOr<BlockTotals> Count(const std::function<bool(const BlockEntry&)>& counts);
 
   Database* const database_;
@@ -132,6 +150,11 @@ class BlockIndex {
   BlockTotals small_;
   uint64_t next_container_ = 1;
   uint64_t reserved_ = 1;  // the value of 'n'
+
+  std::mutex damaged_mutex_;  // taken behind mutex_
+  std::set<Digest> damaged_;
+  std::atomic<size_t> damaged_count_ = 0;  // so that nobody waits while there is no damage
+  std::atomic<bool> trusts_keys_ = true;
 };
 
 }  // namespace ballast

@@ -1,5 +1,7 @@
 #include "storage/store/rocksdb/database.h"
 
+#include <unistd.h>
+
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -7,6 +9,7 @@
 #include "rocksdb/table.h"
 #include "rocksdb/table_properties.h"
 #include "storage/base/status.h"
+#include "storage/store/rocksdb/log_check.h"
 
 namespace ballast {
 namespace {
@@ -94,6 +97,19 @@ std::string PrefixEnd(absl::string_view prefix) {
   return end;
 }
 
+// RocksDB calls it an InvalidArgument, or an error of the file system, if a part of a
+// database is not there, not well formed, or not what it names.
+absl::Status OpenFailure(const rocksdb::Status& status, const std::string& dir,
+                         absl::string_view where) {
+  const absl::Status failure = FromRocks(status, where);
+  if (failure.ok() || status.IsNoSpace()) return failure;
+  const bool usable = access(dir.c_str(), R_OK | W_OK | X_OK) == 0;
+  const bool odd = status.IsInvalidArgument() || status.IsNotSupported() || status.IsNotFound();
+  const bool missing =
+      status.IsIOError() && status.ToString().find("No such file") != std::string::npos;
+  return usable && (odd || missing) ? absl::DataLossError(failure.message()) : failure;
+}
+
 }  // namespace
 
 absl::Status FromRocks(const rocksdb::Status& status, absl::string_view where) {
@@ -122,16 +138,13 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dir,
       {"index", KeyedFamily(index_cache)},
       {"records", KeyedFamily(index_cache)}};
   database->block_file_options_ = rocksdb::Options(options, blocks);
+  const std::string where = absl::StrCat("opening ", Printable(dir));
+  if (!create) RETURN_IF_ERROR(CheckLogs(dir), where);
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status =
       rocksdb::DB::Open(options, dir, families, &database->handles_, &db);
   database->db_.reset(db);
-  // With create_if_missing off, a database that is not there is an InvalidArgument.
-  if (status.IsInvalidArgument()) {
-    return absl::DataLossError(
-        absl::StrCat("opening ", Printable(dir), ": ", Printable(status.ToString())));
-  }
-  RETURN_IF_ERROR(FromRocks(status, absl::StrCat("opening ", Printable(dir))));
+  RETURN_IF_ERROR(OpenFailure(status, dir, where));
   return database;
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 #include "storage/store/rocksdb/blobs.h"
 #include "storage/store/rocksdb/data_folder.h"
@@ -46,11 +47,19 @@ class Engine : public RocksEngine {
   std::unique_ptr<RocksMonitor> monitor_;
 };
 
+absl::Status WithHint(const absl::Status& status) {
+  if (!absl::IsDataLoss(status)) return status;
+  return absl::DataLossError(
+      absl::StrCat(status.message(),
+                   "; the store is damaged: put a copy of the data folder back, or "
+                   "restore a backup into a new one"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RocksEngine>> RocksEngine::Open(const Options& options) {
   auto engine = std::make_unique<Engine>();
-  RETURN_IF_ERROR(engine->Init(options));
+  RETURN_IF_ERROR(WithHint(engine->Init(options)));
   return engine;
 }
 

@@ -1,10 +1,12 @@
 #include "storage/store/rocksdb/monitor.h"
 
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "rocksdb/sst_file_reader.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
 
@@ -29,6 +31,12 @@ absl::Status AskFileSystem(const std::string& dir, StoreUsage* usage) {
   return absl::OkStatus();
 }
 
+rocksdb::Status CheckFile(const std::string& path) {
+  rocksdb::SstFileReader reader((rocksdb::Options()));
+  const rocksdb::Status opened = reader.Open(path);
+  return opened.ok() ? reader.VerifyChecksum() : opened;
+}
+
 }  // namespace
 
 absl::StatusOr<StoreUsage> RocksMonitor::Usage() {
@@ -45,6 +53,26 @@ absl::StatusOr<StoreUsage> RocksMonitor::Usage() {
   // Kept for the whole database; RocksDB counts it in the default column family.
   db->GetIntProperty(Properties::kBackgroundErrors, &usage.background_errors);
   return usage;
+}
+
+absl::Status RocksMonitor::CheckFiles(
+    const std::function<absl::Status(absl::string_view problem)>& damaged) {
+  std::vector<rocksdb::LiveFileMetaData> files;
+  database_->db()->GetLiveFilesMetaData(&files);
+  for (const rocksdb::LiveFileMetaData& file : files) {
+    if (file.column_family_name != database_->index()->GetName() &&
+        file.column_family_name != database_->records()->GetName()) {
+      continue;
+    }
+    const std::string path = file.db_path + file.name;
+    const rocksdb::Status status = CheckFile(path);
+    // One that is gone was compacted meanwhile: what it held has been read.
+    if (status.ok() || access(path.c_str(), F_OK) != 0) continue;
+    RETURN_IF_ERROR(
+        damaged(absl::StrCat("the store's file ", file.name.substr(1), " (",
+                             file.column_family_name, "): ", Printable(status.ToString()))));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace ballast

@@ -18,6 +18,9 @@ class RocksMonitor : public StoreMonitor {
 
   absl::StatusOr<StoreUsage> Usage() override;
   absl::StatusOr<BlockTotals> CountBlocks() override { return index_->CountBlocks(); }
+  // The files of `index` and `records`.
+  absl::Status CheckFiles(
+      const std::function<absl::Status(absl::string_view problem)>& damaged) override;
 
  private:
   Database* const database_;

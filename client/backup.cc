@@ -1,0 +1,225 @@
+// Backup and export: models into a portable folder.
+
+#include <ballast/client.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/answers.h"
+#include "client/backup_folder.h"
+#include "client/block_sender.h"
+#include "client/block_stream.h"
+#include "client/client_impl.h"
+#include "storage/base/status.h"
+#include "storage/model/reference.h"
+
+namespace ballast {
+namespace {
+
+constexpr int kAttemptsMax = 5;
+
+// One backup.
+class BackupRun {
+ public:
+  BackupRun(Client* client, Connection* connection, Operation* operation, BackupFolder* folder)
+      : client_(client), connection_(connection), operation_(operation), folder_(folder) {}
+
+  absl::Status SaveAll();
+  // Aborted  the model changed faster than it could be read.
+  absl::Status SaveModel(const std::string& model);
+  absl::StatusOr<BackupReport> Finish();
+
+ private:
+  // A model at one instant: what its aliases name is among its versions.
+  struct Snapshot {
+    ModelFacts facts;
+    std::vector<VersionDescription> versions;  // ascending
+  };
+  absl::StatusOr<std::optional<Snapshot>> Look(const std::string& model);
+  absl::Status AddExtras(const ModelDescription& model, ModelFacts* facts);
+  absl::StatusOr<bool> TrySave(const std::string& model);
+  absl::StatusOr<bool> SaveVersion(const VersionDescription& version);
+  absl::StatusOr<bool> IsSaved(const VersionDescription& version);
+  absl::Status SaveBlocks(const VersionDescription& version, const Manifest& manifest);
+
+  Client* const client_;
+  Connection* const connection_;
+  Operation* const operation_;
+  BackupFolder* const folder_;
+  BackupReport report_;
+};
+
+// Models that are gone are written down as empty, so that a restore does not bring them back.
+absl::Status BackupRun::SaveAll() {
+  ASSIGN_OR_RETURN(const std::vector<ModelDescription> models, client_->AllModels(""));
+  ASSIGN_OR_RETURN(const std::vector<std::string> known, folder_->Models());
+  std::set<std::string> names(known.begin(), known.end());
+  for (const ModelDescription& model : models) names.insert(model.model);
+  for (const std::string& name : names) RETURN_IF_ERROR(SaveModel(name));
+  return absl::OkStatus();
+}
+
+absl::Status BackupRun::SaveModel(const std::string& model) {
+  for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
+    ASSIGN_OR_RETURN(const bool saved, TrySave(model), model);
+    if (saved) return absl::OkStatus();
+  }
+  return ConflictError(model, ": its aliases or versions changed in each of ", kAttemptsMax,
+                       " attempts to read them at one instant, want a calmer moment");
+}
+
+// False: what was seen does not fit together any more.
+absl::StatusOr<bool> BackupRun::TrySave(const std::string& model) {
+  ASSIGN_OR_RETURN(std::optional<Snapshot> snapshot, Look(model));
+  if (!snapshot) return false;
+  ModelFacts& facts = snapshot->facts;
+  for (const VersionDescription& version : snapshot->versions) {
+    ASSIGN_OR_RETURN(const bool there, SaveVersion(version));
+    if (there) {
+      facts.versions.push_back(version.version);
+      continue;
+    }
+    // Deleted meanwhile; a state without it is as good, if nothing names it.
+    for (const auto& [alias, number] : facts.aliases) {
+      if (number == version.version) return false;
+    }
+  }
+  RETURN_IF_ERROR(folder_->AddModel(facts));
+  if (facts.versions.empty() && facts.schema.empty()) return true;
+  ++report_.models;
+  report_.versions += facts.versions.size();
+  return true;
+}
+
+absl::StatusOr<std::optional<BackupRun::Snapshot>> BackupRun::Look(const std::string& model) {
+  Snapshot snapshot;
+  snapshot.facts.model = model;
+  const absl::StatusOr<ModelFacts> before = folder_->ReadModel(model);
+  // A damaged one is written anew; what it alone knew is lost.
+  if (before.ok()) snapshot.facts.numbers_used = before->numbers_used;
+  const absl::StatusOr<ModelDescription> first = client_->GetModel(model);
+  if (absl::IsNotFound(first.status()) && before.ok()) return snapshot;
+  RETURN_IF_ERROR(first.status());
+  ASSIGN_OR_RETURN(snapshot.versions, client_->AllVersions(model));
+  std::reverse(snapshot.versions.begin(), snapshot.versions.end());
+  ASSIGN_OR_RETURN(const std::vector<VersionDescription> deleted, client_->DeletedVersions(model));
+  RETURN_IF_ERROR(AddExtras(*first, &snapshot.facts));
+  ASSIGN_OR_RETURN(const ModelDescription last, client_->GetModel(model));
+  if (last.aliases != first->aliases || last.has_schema != first->has_schema) return std::nullopt;
+  // Those that were pushed meanwhile belong to a later state.
+  std::erase_if(snapshot.versions,
+                [&](const VersionDescription& version) { return version.version > first->latest; });
+  uint64_t& used = snapshot.facts.numbers_used;
+  for (const auto* list : {&snapshot.versions, &deleted}) {
+    for (const VersionDescription& version : *list) used = std::max(used, version.version);
+  }
+  for (const auto& [alias, number] : first->aliases) {
+    const bool there =
+        std::any_of(snapshot.versions.begin(), snapshot.versions.end(),
+                    [number = number](const VersionDescription& v) { return v.version == number; });
+    if (!there) return std::nullopt;
+  }
+  snapshot.facts.aliases = first->aliases;
+  return snapshot;
+}
+
+absl::Status BackupRun::AddExtras(const ModelDescription& model, ModelFacts* facts) {
+  ASSIGN_OR_RETURN(facts->retention, client_->GetRetention(model.model));
+  if (!model.has_schema) return absl::OkStatus();
+  absl::StatusOr<std::string> schema = client_->GetBoundSchema(model.model);
+  if (absl::IsNotFound(schema.status())) return absl::OkStatus();  // unbound meanwhile
+  RETURN_IF_ERROR(schema.status());
+  facts->schema = *std::move(schema);
+  return absl::OkStatus();
+}
+
+// False: the version is gone.
+absl::StatusOr<bool> BackupRun::SaveVersion(const VersionDescription& version) {
+  ASSIGN_OR_RETURN(const bool saved, IsSaved(version));
+  if (saved) return true;
+  absl::StatusOr<Manifest> manifest = PullManifest(connection_, operation_, version);
+  if (absl::IsNotFound(manifest.status())) return false;
+  RETURN_IF_ERROR(manifest.status());
+  const absl::Status blocks = SaveBlocks(version, *manifest);
+  if (absl::IsNotFound(blocks)) return false;
+  RETURN_IF_ERROR(blocks);
+  VersionFacts facts;
+  facts.model = version.model;
+  facts.version = version.version;
+  facts.digest = version.digest;
+  facts.created = version.created;
+  facts.creator = version.creator;
+  facts.message = version.message;
+  facts.labels = version.labels;
+  facts.parent = version.parent;
+  facts.manifest = *std::move(manifest);
+  RETURN_IF_ERROR(folder_->AddVersion(facts));
+  ++report_.versions_new;
+  return true;
+}
+
+// What is damaged in the folder, or whose blocks are not all there, is fetched again.
+absl::StatusOr<bool> BackupRun::IsSaved(const VersionDescription& version) {
+  const absl::StatusOr<VersionFacts> facts = folder_->ReadVersion(version.model, version.version);
+  if (absl::IsNotFound(facts.status()) || absl::IsDataLoss(facts.status()) ||
+      absl::IsInvalidArgument(facts.status())) {
+    return false;
+  }
+  RETURN_IF_ERROR(facts.status());
+  if (facts->digest != version.digest || facts->created != version.created) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(version.model, ":", version.version, ": the folder has it with sha256:",
+                     facts->digest.Hex(), ", the server with sha256:", version.digest.Hex(),
+                     ": it is another registry's backup, want a folder of its own"));
+  }
+  for (const ManifestEntry& entry : facts->manifest.entries) {
+    for (const BlockRef& block : entry.blocks) {
+      if (!folder_->Has(block.digest)) return false;
+    }
+  }
+  return true;
+}
+
+absl::Status BackupRun::SaveBlocks(const VersionDescription& version, const Manifest& manifest) {
+  const std::vector<BlockPlace> places = DistinctBlocks(manifest);
+  const auto digest = [&](uint64_t number) -> const Digest& {
+    return manifest.entries[places[number].entry].blocks[places[number].index].digest;
+  };
+  std::vector<uint64_t> numbers;
+  for (uint64_t n = 0; n < places.size(); ++n) {
+    if (!folder_->Has(digest(n))) numbers.push_back(n);
+  }
+  BlockStream stream(connection_, operation_, ExactReference(version.model, version.version),
+                     &manifest, &places);
+  return stream.Run(numbers, [&](uint64_t number, absl::string_view bytes) -> absl::Status {
+    RETURN_IF_ERROR(folder_->AddBlock(digest(number), bytes));
+    ++report_.blocks_new;
+    report_.bytes_new += bytes.size();
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<BackupReport> BackupRun::Finish() {
+  RETURN_IF_ERROR(folder_->Flush());
+  return report_;
+}
+
+}  // namespace
+
+absl::StatusOr<BackupReport> Client::Backup(const std::string& folder,
+                                            const BackupOptions& options) {
+  if (!options.model.empty()) RETURN_IF_ERROR(CheckModelName(options.model));
+  Operation operation = impl_->Begin(options.control);
+  // Before the folder is made.
+  if (!options.model.empty()) RETURN_IF_ERROR(GetModel(options.model).status());
+  if (options.model.empty()) RETURN_IF_ERROR(impl_->connection.Reach());
+  ASSIGN_OR_RETURN(const std::unique_ptr<BackupFolder> into,
+                   BackupFolder::OpenForWriting(folder, impl_->connection.limits(), options.step));
+  BackupRun run(this, &impl_->connection, &operation, into.get());
+  RETURN_IF_ERROR(options.model.empty() ? run.SaveAll() : run.SaveModel(options.model));
+  return run.Finish();
+}
+
+}  // namespace ballast

@@ -1,0 +1,216 @@
+// Restore and import: models out of a portable folder.
+
+#include <ballast/client.h>
+
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/answers.h"
+#include "client/backup_folder.h"
+#include "client/client_impl.h"
+#include "client/push_exchange.h"
+#include "storage/base/status.h"
+#include "storage/model/reference.h"
+
+namespace ballast {
+namespace {
+
+// Tensors whose blocks lie in packs.
+class PackTensors : public TensorSource {
+ public:
+  PackTensors(const PackedBlocks* blocks, const Manifest* manifest)
+      : blocks_(blocks), manifest_(manifest) {}
+
+  absl::StatusOr<Chunk> Read(uint32_t entry, uint64_t offset, uint64_t max_bytes) override {
+    const BlockRef& block = manifest_->entries[entry].blocks[offset / kBlockBytes];
+    ASSIGN_OR_RETURN(std::string bytes, blocks_->Read(block.digest));
+    const uint64_t within = offset % kBlockBytes;
+    if (within >= bytes.size()) return absl::DataLossError("a block is shorter than its tensor");
+    return Chunk::Own(std::move(bytes)).Sub(within, max_bytes);
+  }
+  bool RawRange(uint32_t, uint64_t*) const override { return false; }
+
+ private:
+  const PackedBlocks* const blocks_;
+  const Manifest* const manifest_;
+};
+
+class PackSource : public PushSource {
+ public:
+  PackSource(const PackedBlocks* blocks, const Manifest* manifest)
+      : blocks_(blocks), manifest_(manifest) {}
+  std::unique_ptr<TensorSource> NewReader() const override {
+    return std::make_unique<PackTensors>(blocks_, manifest_);
+  }
+  bool Splittable(uint32_t) const override { return true; }
+  absl::Status CheckContainer(const Manifest&) const override { return absl::OkStatus(); }
+
+ private:
+  const PackedBlocks* const blocks_;
+  const Manifest* const manifest_;
+};
+
+void ImportedToProto(const VersionFacts& facts, uint64_t numbers_used, v1::Imported* out) {
+  out->set_version(facts.version);
+  const int64_t micros = absl::ToUnixMicros(facts.created);
+  const int64_t seconds = absl::ToUnixSeconds(facts.created);
+  out->mutable_created()->set_seconds(seconds);
+  out->mutable_created()->set_nanos(static_cast<int32_t>((micros - seconds * 1'000'000) * 1000));
+  out->set_creator(facts.creator);
+  out->set_parent(facts.parent);
+  out->set_numbers_used(numbers_used);
+}
+
+// One restore.
+class RestoreRun {
+ public:
+  RestoreRun(Client* client, Connection* connection, Operation* operation,
+             const BackupFolder* folder, BackupFolder::StepHook step)
+      : client_(client),
+        connection_(connection),
+        operation_(operation),
+        folder_(folder),
+        step_(std::move(step)) {}
+
+  // What the folder has of `from`, under the name `to`.
+  absl::Status RestoreModel(const std::string& from, const std::string& to);
+  const RestoreReport& report() const { return report_; }
+
+ private:
+  absl::Status Step(absl::string_view step) const { return step_ ? step_(step) : absl::OkStatus(); }
+  absl::StatusOr<std::map<uint64_t, Digest>> Existing(const std::string& model);
+  absl::Status RestoreVersion(const VersionFacts& facts, const std::string& to,
+                              uint64_t numbers_used);
+  absl::Status RestoreAliases(const ModelFacts& facts, const std::string& to);
+  absl::Status RestoreSchema(const ModelFacts& facts, const std::string& to);
+  absl::Status RestoreRetention(const ModelFacts& facts, const std::string& to);
+
+  Client* const client_;
+  Connection* const connection_;
+  Operation* const operation_;
+  const BackupFolder* const folder_;
+  const BackupFolder::StepHook step_;
+  RestoreReport report_;
+};
+
+absl::StatusOr<std::map<uint64_t, Digest>> RestoreRun::Existing(const std::string& model) {
+  std::map<uint64_t, Digest> existing;
+  const auto versions = client_->AllVersions(model);
+  if (absl::IsNotFound(versions.status())) return existing;
+  RETURN_IF_ERROR(versions.status());
+  for (const VersionDescription& version : *versions) existing[version.version] = version.digest;
+  return existing;
+}
+
+absl::Status RestoreRun::RestoreModel(const std::string& from, const std::string& to) {
+  ASSIGN_OR_RETURN(const ModelFacts facts, folder_->ReadModel(from));
+  if (facts.versions.empty() && facts.schema.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto existing, Existing(to));
+  for (const uint64_t number : facts.versions) {
+    ASSIGN_OR_RETURN(const VersionFacts version, folder_->ReadListed(from, number));
+    const auto there = existing.find(number);
+    if (there == existing.end()) {
+      // The numbers behind the last version are used up with it.
+      const bool last = number == facts.versions.back();
+      RETURN_IF_ERROR(RestoreVersion(version, to, last ? facts.numbers_used : number));
+    } else if (there->second != version.digest) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(to, ":", number, ": the server has it with sha256:", there->second.Hex(),
+                       ", the folder with sha256:", version.digest.Hex()));
+    } else {
+      ++report_.versions_there;
+    }
+    RETURN_IF_ERROR(Step("version restored"));
+  }
+  RETURN_IF_ERROR(RestoreAliases(facts, to));
+  RETURN_IF_ERROR(RestoreSchema(facts, to));
+  RETURN_IF_ERROR(RestoreRetention(facts, to));
+  ++report_.models;
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::RestoreVersion(const VersionFacts& facts, const std::string& to,
+                                        uint64_t numbers_used) {
+  const PackSource source(&folder_->blocks(), &facts.manifest);
+  PushOptions options;
+  options.message = facts.message;
+  options.labels = facts.labels;
+  v1::Imported imported;
+  ImportedToProto(facts, numbers_used, &imported);
+  const std::string request_id = NewRequestId();
+  for (int attempt = 0;; ++attempt) {
+    PushExchange exchange(connection_, operation_, options, to, request_id);
+    exchange.set_imported(imported);
+    const absl::StatusOr<PushResult> result = exchange.SendManifest(facts.manifest, source);
+    if (result.ok()) {
+      ++report_.versions_new;
+      report_.bytes_sent += result->bytes_sent;
+      return absl::OkStatus();
+    }
+    if (!exchange.may_retry() || !connection_->Retry(attempt, result.status(), operation_->cancel(),
+                                                     operation_->deadline())) {
+      return WithContext(result.status(), absl::StrCat(to, ":", facts.version));
+    }
+  }
+}
+
+absl::Status RestoreRun::RestoreAliases(const ModelFacts& facts, const std::string& to) {
+  if (facts.aliases.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const ModelDescription now, client_->GetModel(to));
+  for (const auto& [alias, version] : facts.aliases) {
+    const auto there = now.aliases.find(alias);
+    if (there != now.aliases.end() && there->second == version) continue;
+    RETURN_IF_ERROR(client_->SetAlias(ExactReference(to, version), alias).status(), alias);
+    RETURN_IF_ERROR(Step("alias restored"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::RestoreSchema(const ModelFacts& facts, const std::string& to) {
+  if (facts.schema.empty()) return absl::OkStatus();
+  const auto bound = client_->GetBoundSchema(to);
+  if (bound.ok() && *bound == facts.schema) return absl::OkStatus();
+  RETURN_IF_ERROR(client_->BindSchema(to, facts.schema).status(), "schema");
+  return Step("schema restored");
+}
+
+absl::Status RestoreRun::RestoreRetention(const ModelFacts& facts, const std::string& to) {
+  if (!facts.retention) return absl::OkStatus();
+  RETURN_IF_ERROR(client_->SetRetention(to, facts.retention), "retention");
+  return Step("retention restored");
+}
+
+// The models to restore: all, or one that may get another name.
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Chosen(
+    const BackupFolder& folder, const RestoreOptions& options) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> models, folder.Models());
+  std::vector<std::pair<std::string, std::string>> chosen;
+  if (!options.single) {
+    for (const std::string& model : models) chosen.emplace_back(model, model);
+    return chosen;
+  }
+  if (models.size() != 1) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the folder holds ", models.size(),
+                     " models, want one to import; restore takes all of them"));
+  }
+  chosen.emplace_back(models[0], options.as.empty() ? models[0] : options.as);
+  return chosen;
+}
+
+}  // namespace
+
+absl::StatusOr<RestoreReport> Client::Restore(const std::string& folder,
+                                              const RestoreOptions& options) {
+  if (!options.as.empty()) RETURN_IF_ERROR(CheckModelName(options.as));
+  Operation operation = impl_->Begin(options.control);
+  ASSIGN_OR_RETURN(const std::unique_ptr<BackupFolder> from,
+                   BackupFolder::OpenForReading(folder, impl_->connection.limits()));
+  ASSIGN_OR_RETURN(const auto chosen, Chosen(*from, options));
+  RestoreRun run(this, &impl_->connection, &operation, from.get(), options.step);
+  for (const auto& [model, to] : chosen) RETURN_IF_ERROR(run.RestoreModel(model, to));
+  return run.report();
+}
+
+}  // namespace ballast
