@@ -40,12 +40,12 @@ class Worker(threading.Thread):
         self.requests = 0
 
     def run(self):
-        todo = [(40, self.push), (20, self.pull), (15, self.move_alias), (12, self.delete),
+        choices = [(40, self.push), (20, self.pull), (15, self.move_alias), (12, self.delete),
                 (8, self.undelete), (5, self.collect)]
         try:
             while not self.stopping:
                 with self.lock:
-                    what, = self.random.choices([f for _, f in todo], [w for w, _ in todo])
+                    what, = self.random.choices([f for _, f in choices], [w for w, _ in choices])
                     model = self.random.choice(self.models)
                     what(model)
                     self.counts[what.__name__] += 1

@@ -187,6 +187,15 @@ absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync, absl::string
   return absl::OkStatus();
 }
 
+// Of a file whose sync has failed the kernel may have dropped pages, and the next one succeeds
+// all the same: so there is none.
+rocksdb::Status Database::SyncLog() {
+  const rocksdb::Status status = db_->SyncWAL();
+  if (status.IsNoSpace()) return Resuming([&] { return db_->SyncWAL(); });
+  if (status.IsIOError()) Stop(status);
+  return status;
+}
+
 absl::Status Database::Sync() {
   RETURN_IF_ERROR(CheckWritable("syncing the log"));
   std::unique_lock<std::mutex> lock(sync_mutex_);
@@ -199,7 +208,7 @@ absl::Status Database::Sync() {
     syncing_ = true;
     const uint64_t upto = written_;
     lock.unlock();
-    const rocksdb::Status status = Resuming([&] { return db_->SyncWAL(); });
+    const rocksdb::Status status = SyncLog();
     lock.lock();
     syncing_ = false;
     if (status.ok()) synced_ = upto;

@@ -82,6 +82,7 @@ class Database {
  private:
   Database() = default;
   void Stop(const rocksdb::Status& why);
+  rocksdb::Status SyncLog();
 
   std::shared_ptr<rocksdb::Cache> block_cache_;
   rocksdb::Options block_file_options_;
