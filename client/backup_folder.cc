@@ -109,10 +109,11 @@ absl::Status BackupFolder::Prepare() {
     return absl::FailedPreconditionError(
         absl::StrCat(Named(path_), ": is being written by another process"));
   }
-  if (is_ours) RETURN_IF_ERROR(CheckFormat());
+  RETURN_IF_ERROR(is_ours
+                      ? CheckFormat()
+                      : WriteFile(path_ + "/FORMAT", absl::StrCat(kFormatPrefix, kFormat, "\n")));
   for (const char* part : {"/packs", "/models"}) RETURN_IF_ERROR(MakeFolder(path_ + part));
-  if (is_ours) return absl::OkStatus();
-  return WriteFile(path_ + "/FORMAT", absl::StrCat(kFormatPrefix, kFormat, "\n"));
+  return absl::OkStatus();
 }
 
 // Only file systems without unnamed files have any.

@@ -408,6 +408,20 @@ TEST_F(BackupTest, ADamagedPackIsFetchedAgainOnceItIsTakenAway) {
   EXPECT_TRUE(CheckBackup(dir_, {}, Limits()).ok());
 }
 
+TEST_F(BackupTest, AFolderWhoseMakingWasCutShortIsTaken) {
+  Push(from_.get(), "m", 1);
+  fs::create_directory(dir_);
+  std::ofstream(dir_ + "/LOCK");
+  std::ofstream(dir_ + "/.ballast-tmp-AAAAAA") << "half";
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  fs::remove_all(dir_ + "/models");
+  fs::remove_all(dir_ + "/packs");
+  std::ofstream(dir_ + "/.ballast-tmp-AAAAAA") << "half";
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  EXPECT_TRUE(CheckBackup(dir_, {}, Limits()).ok());
+  EXPECT_FALSE(fs::exists(dir_ + "/.ballast-tmp-AAAAAA"));
+}
+
 TEST_F(BackupTest, FoldersThatAreNoneAreRefused) {
   Push(from_.get(), "m", 1);
   EXPECT_EQ(to_->Restore(dir_).status().code(), absl::StatusCode::kNotFound);
