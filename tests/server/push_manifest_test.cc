@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "ballast/v1/operations.pb.h"
 #include "proto/wire.h"
 #include "tests/server/server_testing.h"
 
@@ -106,7 +107,9 @@ TEST_P(PushByManifest, ThatLosesItsClientGoesOnWhereItWas) {
     const PushAnswer again = push.Run(server_);
     ASSERT_THAT(again.status, IsOk());
     ASSERT_EQ(again.needed.size(), 6 - came);
-    if (came < 6) EXPECT_EQ(again.needed[0], came);
+    if (came < 6) {
+      EXPECT_EQ(again.needed[0], came);
+    }
     EXPECT_EQ(again.committed->version().version(), came + 1);
     EXPECT_FALSE(again.committed->repeated());
   }
