@@ -112,7 +112,8 @@ absl::StatusOr<std::optional<BackupRun::Snapshot>> BackupRun::Look(const std::st
   std::erase_if(snapshot.versions,
                 [&](const VersionDescription& version) { return version.version > first->latest; });
   uint64_t& used = snapshot.facts.numbers_used;
-  for (const VersionDescription& version : snapshot.versions) used = std::max(used, version.version);
+  for (const VersionDescription& version : snapshot.versions)
+    used = std::max(used, version.version);
   for (const VersionDescription& version : deleted) used = std::max(used, version.version);
   for (const auto& [alias, number] : first->aliases) {
     const bool there =

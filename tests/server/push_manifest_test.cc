@@ -90,7 +90,9 @@ v1::CollectionResult Collect(const TestServer& server) {
       Exchange(server, "CollectGarbage", {EncodeMessage(v1::CollectGarbageRequest())});
   EXPECT_THAT(answers.status, IsOk());
   v1::CollectGarbageResponse last;
-  if (!answers.frames.empty()) EXPECT_THAT(DecodeMessage(answers.frames.back(), &last), IsOk());
+  if (!answers.frames.empty()) {
+    EXPECT_THAT(DecodeMessage(answers.frames.back(), &last), IsOk());
+  }
   return last.result();
 }
 
