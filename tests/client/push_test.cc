@@ -309,7 +309,7 @@ TEST_F(PushTest, WhatTravelsTwiceIsLittleAndIsCounted) {
 TEST_F(PushTest, ALaterCallWithTheRequestIdGoesOn) {
   const std::string path = File({NoiseTensor("a", 12 << 20, 1)});
   PushOptions options;
-  options.request_id = "the same";
+  options.request_id = "the-same";
   options.control.retry_for = absl::ZeroDuration();
   std::atomic<int> frames = 0;
   const std::unique_ptr<Client> client = registry_.NewClient(

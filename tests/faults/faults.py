@@ -97,8 +97,14 @@ class Proxy:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.changed:
                 self.open |= {client, server}
-            threading.Thread(target=self._pump, args=(client, server, "up"), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, "down"), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+
+    def _serve(self, client, server):
+        with client, server:
+            other = threading.Thread(target=self._pump, args=(server, client, "down"), daemon=True)
+            other.start()
+            self._pump(client, server, "up")
+            other.join()
 
     def _pump(self, source, sink, direction):
         buffer = bytearray(256 << 10)

@@ -41,7 +41,7 @@ class Worker(threading.Thread):
 
     def run(self):
         choices = [(40, self.push), (20, self.pull), (15, self.move_alias), (12, self.delete),
-                (8, self.undelete), (5, self.collect)]
+                   (8, self.undelete), (5, self.collect)]
         try:
             while not self.stopping:
                 with self.lock:

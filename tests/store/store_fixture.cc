@@ -46,7 +46,7 @@ TempDir::~TempDir() {
 
 Limits SmallLimits() {
   Limits limits;
-  limits.block_file_bytes = 4u << 20;  // two files may be unfinished: each has 2 MiB
+  limits.block_file_bytes = 8u << 20;  // files of 2 MiB
   limits.block_cache_bytes = 8u << 20;
   return limits;
 }

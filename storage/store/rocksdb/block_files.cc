@@ -67,14 +67,17 @@ absl::Status BlockFileWriter::FinishAndIngest() {
   options.snapshot_consistency = false;
   options.write_global_seqno = false;
   Database& database = *context_->database;
-  const rocksdb::Status status = database.Resuming(
-      [&] { return database.db()->IngestExternalFile(database.blocks(), {path_}, options); });
+  const rocksdb::Status status = database.Resuming([&] {
+    if (!database.TakesFiles()) return rocksdb::Status::TryAgain("an error was got over");
+    return database.db()->IngestExternalFile(database.blocks(), {path_}, options);
+  });
   RETURN_IF_ERROR(FromRocks(status, "ingesting a block file"));
   context_->step("block file ingested");
   return absl::OkStatus();
 }
 
 absl::Status RewriteFile(const BlobContext& context, uint64_t file) {
+  if (!context.database->TakesFiles()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const auto copy, BlockFileWriter::Create(&context));
   absl::Status status;
   RETURN_IF_ERROR(context.database->ForEach(

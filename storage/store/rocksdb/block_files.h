@@ -66,7 +66,8 @@ class BlockFileWriter {
   uint64_t bytes_ = 0;
 };
 
-// Copies what is alive in `file` to a new file and drops `file`.
+// Copies what is alive in `file` to a new file and drops `file`. Does nothing while the
+// database takes no files.
 absl::Status RewriteFile(const BlobContext& context, uint64_t file);
 
 }  // namespace ballast

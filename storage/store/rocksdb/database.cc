@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "rocksdb/filter_policy.h"
+#include "rocksdb/listener.h"
 #include "rocksdb/table.h"
 #include "rocksdb/table_properties.h"
 #include "storage/base/status.h"
@@ -20,6 +22,18 @@ constexpr uint64_t kLogBytes = 32u << 20;       // write-ahead log, replayed at 
 constexpr uint64_t kWritebackBytes = 4u << 20;  // handed to the disk while writing on
 constexpr int kOpenFiles = 256;
 constexpr size_t kBlocksMemtableBytes = 64u << 10;
+
+class ErrorListener : public rocksdb::EventListener {
+ public:
+  explicit ErrorListener(std::shared_ptr<std::atomic<bool>> takes_files)
+      : takes_files_(std::move(takes_files)) {}
+  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
+    if (error->severity() >= rocksdb::Status::kHardError) *takes_files_ = false;
+  }
+
+ private:
+  const std::shared_ptr<std::atomic<bool>> takes_files_;  // shared with the database
+};
 
 rocksdb::DBOptions DatabaseOptions(bool create, rocksdb::Env* env) {
   rocksdb::DBOptions options;
@@ -129,7 +143,8 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dir,
   std::unique_ptr<Database> database(new Database());
   database->block_cache_ = NewCache(limits.block_cache_bytes);
   const auto index_cache = NewCache(kIndexCacheBytes);
-  const rocksdb::DBOptions options = DatabaseOptions(create, env);
+  rocksdb::DBOptions options = DatabaseOptions(create, env);
+  options.listeners = {std::make_shared<ErrorListener>(database->takes_files_)};
   const rocksdb::ColumnFamilyOptions blocks = BlocksFamily(database->block_cache_);
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {rocksdb::kDefaultColumnFamilyName, KeyedFamily(index_cache)},

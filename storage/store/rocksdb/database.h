@@ -8,6 +8,7 @@
 #ifndef BALLAST_STORAGE_STORE_ROCKSDB_DATABASE_H_
 #define BALLAST_STORAGE_STORE_ROCKSDB_DATABASE_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -61,6 +62,10 @@ class Database {
   // Unavailable once an I/O error was one that RocksDB does not get over (in the log, its
   // manifest, a memtable's file): from then on nothing is written, surely.
   absl::Status CheckWritable(absl::string_view where);
+  // False once RocksDB had an error that stops writes, also if it got over it: 7.8.3 then
+  // believes in IngestExternalFile that it is stopped still, and goes on without a file
+  // number.
+  bool TakesFiles() const { return *takes_files_; }
   // Runs `change`; if it fails and RocksDB can be resumed, runs it once more.
   rocksdb::Status Resuming(const std::function<rocksdb::Status()>& change);
   // Makes all writes that returned before this call durable. One fsync serves all
@@ -84,6 +89,8 @@ class Database {
   void Stop(const rocksdb::Status& why);
   rocksdb::Status SyncLog();
 
+  // Shared with the listener, which RocksDB owns.
+  std::shared_ptr<std::atomic<bool>> takes_files_ = std::make_shared<std::atomic<bool>>(true);
   std::shared_ptr<rocksdb::Cache> block_cache_;
   rocksdb::Options block_file_options_;
   std::unique_ptr<rocksdb::DB> db_;

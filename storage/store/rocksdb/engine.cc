@@ -1,5 +1,7 @@
 #include "storage/store/rocksdb/engine.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +14,13 @@
 
 namespace ballast {
 namespace {
+
+// What a crash may cost a push: the file that is filled, the one before that becomes
+// durable, and some MiB that wait in memory before them.
+uint64_t FileBytes(uint64_t block_file_bytes) {
+  constexpr uint64_t kWaitingBytes = 4u << 20;
+  return (block_file_bytes - std::min(block_file_bytes / 2, kWaitingBytes)) / 2;
+}
 
 class Engine : public RocksEngine {
  public:
@@ -26,10 +35,8 @@ class Engine : public RocksEngine {
     RETURN_IF_ERROR(folder_->MarkComplete());
     ASSIGN_OR_RETURN(index_, BlockIndex::Open(database_.get()));
     const StepHook step = options.step_hook ? options.step_hook : [](absl::string_view) {};
-    // Of a push, one file is filled while the one before becomes durable: together they are
-    // what a crash may cost.
     const BlobContext context{database_.get(), index_.get(), folder_->tmp_dir(),
-                              options.limits.block_file_bytes / 2, step};
+                              FileBytes(options.limits.block_file_bytes), step};
     RETURN_IF_ERROR(context.DropOrphans());
     blobs_ = std::make_unique<RocksBlobs>(context);
     records_ = std::make_unique<RocksRecords>(database_.get(), step);
