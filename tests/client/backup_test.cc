@@ -27,7 +27,9 @@ constexpr char kSchema[] =
 // What a registry shows: everything that a restore brings back.
 std::string Shown(Client* client) {
   std::string out;
-  for (const ModelDescription& model : *client->AllModels("")) {
+  const auto models = client->AllModels("");
+  if (!models.ok()) return models.status().ToString();
+  for (const ModelDescription& model : *models) {
     absl::StrAppend(&out, model.model, " latest ", model.latest, "\n");
     for (const auto& [alias, version] : model.aliases) {
       absl::StrAppend(&out, "  @", alias, " ", version, "\n");
@@ -42,7 +44,9 @@ std::string Shown(Client* client) {
       }
       out += "\n";
     }
-    for (const VersionDescription& v : *client->AllVersions(model.model)) {
+    const auto versions = client->AllVersions(model.model);
+    if (!versions.ok()) return versions.status().ToString();
+    for (const VersionDescription& v : *versions) {
       absl::StrAppend(&out, "  ", v.version, " ", v.digest.Hex(), " ", FormatName(v.format), " ",
                       absl::FormatTime(absl::RFC3339_full, v.created, absl::UTCTimeZone()), " ",
                       v.creator, " ", v.message, " parent ", v.parent);
