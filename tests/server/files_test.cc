@@ -180,6 +180,12 @@ absl::StatusOr<nlohmann::json> Inspect(const TestServer& server,
   return nlohmann::json::parse(text);
 }
 
+// A version's values were counted when it was pushed; a file's would have to be read.
+nlohmann::json EntriesWithoutHealth(nlohmann::json description) {
+  for (nlohmann::json& entry : description["entries"]) entry.erase("health");
+  return description["entries"];
+}
+
 TEST(Inspect, SaysTheSameOfAFileAndOfItsVersion) {
   for (const Format format : kFileFormats) {
     TestServer server;
@@ -194,7 +200,7 @@ TEST(Inspect, SaysTheSameOfAFileAndOfItsVersion) {
       const auto of_version = Inspect(server, {header});
       ASSERT_THAT(of_version, IsOk());
       EXPECT_EQ((*of_file)["format"], std::string(FormatName(format)));
-      EXPECT_EQ((*of_file)["entries"], (*of_version)["entries"]);
+      EXPECT_EQ(EntriesWithoutHealth(*of_file), EntriesWithoutHealth(*of_version));
       EXPECT_EQ((*of_file)["bytes"], PayloadBytes(ManifestOf(BigModel())));
       const auto bytes = BytesByKey(BigModel());
       for (const nlohmann::json& entry : (*of_version)["entries"]) {
