@@ -25,7 +25,7 @@ class FaultFile : public rocksdb::FSWritableFileOwnerWrapper {
     return Append(data, options, debug);
   }
   IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    return Synced(options, debug, [&] { return FSWritableFileOwnerWrapper::Sync(options, debug); });
+    return Synced([&] { return FSWritableFileOwnerWrapper::Sync(options, debug); });
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
     return Synced([&] { return FSWritableFileOwnerWrapper::Fsync(options, debug); });
