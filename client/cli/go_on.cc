@@ -25,6 +25,26 @@ std::string ShellWord(absl::string_view word) {
   return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
 }
 
+std::vector<std::string> WithFlags(const std::vector<std::string>& words,
+                                   const std::vector<std::string>& flags) {
+  const auto is_set = [&](absl::string_view word) {
+    return absl::StartsWith(word, "--") &&
+           std::find(flags.begin(), flags.end(), word) != flags.end();
+  };
+  const auto end = std::find(words.begin(), words.end(), "--");
+  std::vector<std::string> out;
+  for (auto word = words.begin(); word != end; ++word) {
+    if (is_set(*word)) {
+      if (word + 1 != end) ++word;
+    } else if (!is_set(word->substr(0, word->find('=')))) {
+      out.push_back(*word);
+    }
+  }
+  out.insert(out.end(), flags.begin(), flags.end());
+  out.insert(out.end(), end, words.end());
+  return out;
+}
+
 std::string CommandText(const std::vector<std::string>& words) {
   std::vector<std::string> text;
   bool secret = false;

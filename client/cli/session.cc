@@ -74,9 +74,7 @@ absl::StatusOr<std::string> Session::Resolve(const Target& target) {
 }
 
 void Session::GoOn(absl::string_view how, const std::vector<std::string>& more) {
-  std::vector<std::string> words = command_line_;
-  words.insert(words.end(), more.begin(), more.end());
-  go_on_ = absl::StrCat(how, ": ", CommandText(words));
+  go_on_ = absl::StrCat(how, ": ", CommandText(WithFlags(command_line_, more)));
   SetInterruptedHint(go_on_);
 }
 

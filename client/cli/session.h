@@ -41,6 +41,7 @@ class Session {
   // "<how>: <this command line> <more>".
   void GoOn(absl::string_view how, const std::vector<std::string>& more = {});
   const std::string& go_on() const { return go_on_; }
+  const std::vector<std::string>& command_line() const { return command_line_; }
 
   // Progress and cancellation for one operation; the session must outlive it.
   CallControl Control();

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/go_on.h"
 #include "client/cli/signals.h"
 #include "client/cli/target.h"
 #include "client/cli/text.h"
@@ -120,8 +121,8 @@ absl::Status RunWatch(Session* session, const WatchFlags& flags) {
       subject.model, options, [&](const WatchEvent& event) { return printer.Take(event); });
   RETURN_IF_ERROR(printer.status());
   if (!printer.token().empty()) {
-    session->Note(
-        absl::StrCat("to go on: ballast watch ", flags.subject, " --since ", printer.token()));
+    const auto again = WithFlags(session->command_line(), {"--since", printer.token()});
+    session->Note(absl::StrCat("to go on: ", CommandText(again)));
   }
   return session->cancel().cancelled() ? absl::OkStatus() : watched;
 }
@@ -136,7 +137,9 @@ void AddWatch(CLI::App* app, Session* session, Command* chosen) {
       ->required();
   watch->add_option("--since", flags->since, "go on where an earlier watch has ended")
       ->type_name("TOKEN");
-  watch->add_option("--count", flags->count, "end after so many events")->type_name("N");
+  watch->add_option("--count", flags->count, "end after so many events")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   watch->callback([=] { *chosen = [=] { return RunWatch(session, *flags); }; });
 }
 

@@ -125,6 +125,19 @@ TEST(GoOnTest, WordsAreReadByAShellAsTheyWere) {
   for (const Row& row : rows) EXPECT_EQ(CommandText(row.words), row.text);
 }
 
+TEST(GoOnTest, FlagsTakeThePlaceOfWhatTheySaidAndStandBeforeTheEndOfFlags) {
+  const std::vector<std::string> flags = {"--since", "t"};
+  struct Row {
+    std::vector<std::string> words, want;
+  } rows[] = {
+      {{"watch", "m"}, {"watch", "m", "--since", "t"}},
+      {{"watch", "--since", "old", "m"}, {"watch", "m", "--since", "t"}},
+      {{"watch", "--since=old", "m"}, {"watch", "m", "--since", "t"}},
+      {{"push", "--", "-a", "--since"}, {"push", "--since", "t", "--", "-a", "--since"}},
+  };
+  for (const Row& row : rows) EXPECT_EQ(WithFlags(row.words, flags), row.want);
+}
+
 TEST(CommandLineTest, WhatIsUnavailableEndsWithTheWayToGoOn) {
   const TestFolder folder;
   const std::string file = folder.Write("in", SafetensorsFile({NoiseTensor("a", 4, 1)}));

@@ -91,10 +91,13 @@ class WatchTest(harness.TestCase):
         self.assertRegex(watch.line(), r"m@prod  moved from version 1 to 2 by anonymous$")
         code, err = watch.end(signal.SIGINT)
         self.assertEqual(code, 0)
-        go_on = re.fullmatch(r"ballast: to go on: ballast (watch m@prod --since \S+)\n", err)
+        go_on = re.fullmatch(r"ballast: to go on: (\S+ .* --since \S+)\n", err)
         self.assertIsNotNone(go_on, err)
+        self.assertEqual(go_on.group(1).count("--since"), 1)
         self.push(self.file, "m", "--alias", "prod")
-        line = self.ok(*go_on.group(1).split(), "--count", "1").decode()
+        done = subprocess.run(go_on.group(1) + " --count 1", shell=True, capture_output=True,
+                              env=harness.clean_env(BALLAST_SERVER=self.address()), check=True)
+        line = done.stdout.decode()
         self.assertIn("moved from version 2 to 3", line)
 
     def test_what_cannot_be_watched_is_refused(self):
@@ -103,6 +106,7 @@ class WatchTest(harness.TestCase):
         self.fails(harness.USAGE, "watch", "m:1", says="want MODEL or MODEL@ALIAS")
         self.fails(harness.USAGE, "watch", "M", says="upper-case")
         self.fails(harness.FAILURE, "watch", "m", "--since", "x", says="page token")
+        self.fails(harness.USAGE, "watch", "m", "--count", "0", says="--count")
 
     def test_watches_take_no_threads_of_others_and_no_more_than_their_own(self):
         config = self.path("ballastd.conf")

