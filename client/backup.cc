@@ -3,6 +3,7 @@
 #include <ballast/client.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "client/block_sender.h"
 #include "client/block_stream.h"
 #include "client/client_impl.h"
+#include "client/failed_models.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
 
@@ -23,10 +25,16 @@ constexpr int kAttemptsMax = 5;
 // One backup.
 class BackupRun {
  public:
-  BackupRun(Client* client, Connection* connection, Operation* operation, BackupFolder* folder)
-      : client_(client), connection_(connection), operation_(operation), folder_(folder) {}
+  BackupRun(Client* client, Connection* connection, Operation* operation, BackupFolder* folder,
+            FailedModels* failed)
+      : client_(client),
+        connection_(connection),
+        operation_(operation),
+        folder_(folder),
+        failed_(failed) {}
 
   absl::Status SaveAll();
+  // Damage is no error of it: it is added to `failed`.
   // Aborted  the model changed faster than it could be read.
   absl::Status SaveModel(const std::string& model);
   absl::StatusOr<BackupReport> Finish();
@@ -35,11 +43,15 @@ class BackupRun {
   // A model at one instant: what its aliases name is among its versions.
   struct Snapshot {
     ModelFacts facts;
-    std::vector<VersionDescription> versions;  // ascending
+    std::vector<VersionDescription> versions;        // ascending
+    std::map<std::string, uint64_t> aliases_before;  // in the folder
   };
   absl::StatusOr<std::optional<Snapshot>> Look(const std::string& model);
   absl::Status AddExtras(const ModelDescription& model, ModelFacts* facts);
   absl::StatusOr<bool> TrySave(const std::string& model);
+  absl::StatusOr<bool> SaveVersions(Snapshot* snapshot, std::vector<absl::Status>* damaged);
+  static void LeaveAliases(const std::set<uint64_t>& lost, Snapshot* snapshot);
+  absl::Status SaveFacts(const ModelFacts& facts, bool whole);
   absl::StatusOr<bool> SaveVersion(const VersionDescription& version);
   absl::StatusOr<bool> IsSaved(const VersionDescription& version);
   absl::Status SaveBlocks(const VersionDescription& version, const Manifest& manifest);
@@ -48,6 +60,7 @@ class BackupRun {
   Connection* const connection_;
   Operation* const operation_;
   BackupFolder* const folder_;
+  FailedModels* const failed_;
   BackupReport report_;
 };
 
@@ -63,8 +76,14 @@ absl::Status BackupRun::SaveAll() {
 
 absl::Status BackupRun::SaveModel(const std::string& model) {
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
-    ASSIGN_OR_RETURN(const bool saved, TrySave(model), model);
-    if (saved) return absl::OkStatus();
+    const absl::StatusOr<bool> saved = TrySave(model);
+    // What cannot even be listed keeps the state that the folder has of it.
+    if (absl::IsDataLoss(saved.status())) {
+      failed_->Add(WithContext(saved.status(), model));
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(saved.status(), model);
+    if (*saved) return absl::OkStatus();
   }
   return ConflictError(model, ": its aliases or versions changed in each of ", kAttemptsMax,
                        " attempts to read them at one instant, want a calmer moment");
@@ -74,10 +93,29 @@ absl::Status BackupRun::SaveModel(const std::string& model) {
 absl::StatusOr<bool> BackupRun::TrySave(const std::string& model) {
   ASSIGN_OR_RETURN(std::optional<Snapshot> snapshot, Look(model));
   if (!snapshot) return false;
+  std::vector<absl::Status> damaged;
+  ASSIGN_OR_RETURN(const bool fits, SaveVersions(&*snapshot, &damaged));
+  if (!fits) return false;
+  for (size_t i = 0; i < damaged.size(); ++i) failed_->Add(damaged[i], /*again=*/i > 0);
+  RETURN_IF_ERROR(SaveFacts(snapshot->facts, damaged.empty()));
+  return true;
+}
+
+// Adds the versions that are saved to the facts, and takes the aliases of others out.
+absl::StatusOr<bool> BackupRun::SaveVersions(Snapshot* snapshot,
+                                             std::vector<absl::Status>* damaged) {
   ModelFacts& facts = snapshot->facts;
+  std::set<uint64_t> lost;
   for (const VersionDescription& version : snapshot->versions) {
-    ASSIGN_OR_RETURN(const bool there, SaveVersion(version));
-    if (there) {
+    const absl::StatusOr<bool> there = SaveVersion(version);
+    if (absl::IsDataLoss(there.status())) {
+      damaged->push_back(
+          WithContext(there.status(), ExactReference(version.model, version.version)));
+      lost.insert(version.version);
+      continue;
+    }
+    RETURN_IF_ERROR(there.status());
+    if (*there) {
       facts.versions.push_back(version.version);
       continue;
     }
@@ -86,11 +124,36 @@ absl::StatusOr<bool> BackupRun::TrySave(const std::string& model) {
       if (number == version.version) return false;
     }
   }
+  if (!lost.empty()) LeaveAliases(lost, snapshot);
+  return true;
+}
+
+// An alias of a damaged version stays where the folder had it, if that is there.
+void BackupRun::LeaveAliases(const std::set<uint64_t>& lost, Snapshot* snapshot) {
+  ModelFacts& facts = snapshot->facts;
+  for (const auto& [alias, number] : std::map(facts.aliases)) {
+    if (!lost.contains(number)) continue;
+    const auto before = snapshot->aliases_before.find(alias);
+    const bool there =
+        before != snapshot->aliases_before.end() &&
+        std::binary_search(facts.versions.begin(), facts.versions.end(), before->second);
+    if (there) {
+      facts.aliases[alias] = before->second;
+    } else {
+      facts.aliases.erase(alias);
+    }
+  }
+}
+
+// A damaged model of which nothing is sound keeps the state that the folder has of it: an
+// empty one would say that it is gone.
+absl::Status BackupRun::SaveFacts(const ModelFacts& facts, bool whole) {
+  if (!whole && facts.versions.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(folder_->AddModel(facts));
-  if (facts.versions.empty() && facts.schema.empty()) return true;
+  if (facts.versions.empty() && facts.schema.empty()) return absl::OkStatus();
   ++report_.models;
   report_.versions += facts.versions.size();
-  return true;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<BackupRun::Snapshot>> BackupRun::Look(const std::string& model) {
@@ -98,7 +161,10 @@ absl::StatusOr<std::optional<BackupRun::Snapshot>> BackupRun::Look(const std::st
   snapshot.facts.model = model;
   const absl::StatusOr<ModelFacts> before = folder_->ReadModel(model);
   // A damaged one is written anew; what it alone knew is lost.
-  if (before.ok()) snapshot.facts.numbers_used = before->numbers_used;
+  if (before.ok()) {
+    snapshot.facts.numbers_used = before->numbers_used;
+    snapshot.aliases_before = before->aliases;
+  }
   const absl::StatusOr<ModelDescription> first = client_->GetModel(model);
   if (absl::IsNotFound(first.status()) && before.ok()) return snapshot;
   RETURN_IF_ERROR(first.status());
@@ -217,9 +283,13 @@ absl::StatusOr<BackupReport> Client::Backup(const std::string& folder,
   if (options.model.empty()) RETURN_IF_ERROR(impl_->connection.Reach());
   ASSIGN_OR_RETURN(const std::unique_ptr<BackupFolder> into,
                    BackupFolder::OpenForWriting(folder, impl_->connection.limits(), options.step));
-  BackupRun run(this, &impl_->connection, &operation, into.get());
+  FailedModels failed(options.warn);
+  BackupRun run(this, &impl_->connection, &operation, into.get(), &failed);
   RETURN_IF_ERROR(options.model.empty() ? run.SaveAll() : run.SaveModel(options.model));
-  return run.Finish();
+  ASSIGN_OR_RETURN(const BackupReport report, run.Finish());
+  if (options.done != nullptr) *options.done = report;
+  RETURN_IF_ERROR(failed.Summary("copied"));
+  return report;
 }
 
 }  // namespace ballast

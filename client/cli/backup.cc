@@ -1,4 +1,6 @@
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
@@ -8,25 +10,42 @@
 namespace ballast::cli {
 namespace {
 
-absl::Status RunBackup(Session* session, const std::string& folder, const std::string& model) {
-  BackupOptions options;
-  options.model = model;
-  if (!model.empty()) RETURN_IF_ERROR(CheckModel(model));
-  ASSIGN_OR_RETURN(Client* const client, session->GetClient());
-  options.control = session->Control();
-  ASSIGN_OR_RETURN(const BackupReport report, client->Backup(folder, options));
-  session->EndProgress();
+absl::Status PrintDone(Session* session, const std::string& folder, const BackupReport& report,
+                       const std::vector<std::string>& warnings) {
   if (session->json()) {
     return session->Print(JsonLine({{"folder", folder},
                                     {"models", report.models},
                                     {"versions", report.versions},
                                     {"versions_new", report.versions_new},
                                     {"blocks_new", report.blocks_new},
-                                    {"bytes_new", report.bytes_new}}));
+                                    {"bytes_new", report.bytes_new},
+                                    {"warnings", warnings}}));
   }
   return session->Print(absl::StrCat(Printable(folder), ": ", Count(report.models, "model"), ", ",
                                      Count(report.versions, "version"), " (", report.versions_new,
                                      " new, ", BytesText(report.bytes_new), " fetched)\n"));
+}
+
+absl::Status RunBackup(Session* session, const std::string& folder, const std::string& model) {
+  BackupOptions options;
+  options.model = model;
+  if (!model.empty()) RETURN_IF_ERROR(CheckModel(model));
+  ASSIGN_OR_RETURN(Client* const client, session->GetClient());
+  options.control = session->Control();
+  std::vector<std::string> warnings;
+  options.warn = [&](const std::string& line) {
+    session->Warn({line});
+    warnings.push_back(line);
+  };
+  BackupReport done;
+  options.done = &done;
+  const absl::Status saved = client->Backup(folder, options).status();
+  session->EndProgress();
+  // Other failures end it before there is a total.
+  if (saved.ok() || (absl::IsDataLoss(saved) && !warnings.empty())) {
+    RETURN_IF_ERROR(PrintDone(session, folder, done, warnings));
+  }
+  return saved;
 }
 
 }  // namespace
@@ -36,7 +55,7 @@ void AddBackup(CLI::App* app, Session* session, Command* chosen) {
   CLI::App* backup = app->add_subcommand(
       "backup",
       "copy all models into a folder, beside everything else; what it has already is "
-      "not fetched again");
+      "not fetched again, what is damaged is named and left out");
   backup->add_option("DIR", *folder, "the folder; made if it is not there")->required();
   backup->callback([=] { *chosen = [=] { return RunBackup(session, *folder, ""); }; });
 }

@@ -412,6 +412,51 @@ TEST_F(BackupTest, ADamagedPackIsFetchedAgainOnceItIsTakenAway) {
   EXPECT_TRUE(CheckBackup(dir_, {}, Limits()).ok());
 }
 
+TEST_F(BackupTest, WhatIsSoundIsSavedBesideWhatIsDamaged) {
+  PushOptions options;
+  options.alias = "prod";
+  Push(from_.get(), "half", 1, options);
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  Push(from_.get(), "half", 2, options);
+  Push(from_.get(), "half", 3);
+  Push(from_.get(), "all", 4);
+  Push(from_.get(), "sound", 5);
+  for (const uint64_t seed : {2, 4}) {
+    const Digest digest = Sha256Of(Noise(3000, seed));
+    source_.engine()->blobs()->Corrupt(digest, Noise(3000, seed + 50));
+  }
+  std::vector<std::string> lines;
+  BackupReport done;
+  BackupOptions watched;
+  watched.warn = [&](const std::string& line) { lines.push_back(line); };
+  watched.done = &done;
+  const absl::Status saved = from_->Backup(dir_, watched).status();
+  EXPECT_EQ(saved.code(), absl::StatusCode::kDataLoss) << saved;
+  EXPECT_THAT(std::string(saved.message()), HasSubstr("2 models could not be copied: all:1: "));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], HasSubstr("all:1: "));
+  EXPECT_THAT(lines[1], HasSubstr("half:2: "));
+  EXPECT_EQ(done.models, 2u);
+  EXPECT_EQ(done.versions, 3u);
+
+  ASSERT_TRUE(CheckBackup(dir_, {}, Limits()).ok());
+  ASSERT_TRUE(to_->Restore(dir_).ok());
+  EXPECT_EQ(to_->AllModels("")->size(), 2u);
+  EXPECT_EQ(to_->GetVersion("half@prod")->version, 1u) << "where the backup before had it";
+  EXPECT_TRUE(to_->GetVersion("half:3").ok());
+  EXPECT_FALSE(to_->GetVersion("half:2").ok());
+  EXPECT_TRUE(to_->GetVersion("sound:1").ok());
+}
+
+TEST_F(BackupTest, ADamagedVersionThatTheFolderHasStays) {
+  Push(from_.get(), "m", 1);
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  source_.engine()->blobs()->Corrupt(Sha256Of(Noise(3000, 1)), Noise(3000, 51));
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  ASSERT_TRUE(to_->Restore(dir_).ok());
+  EXPECT_TRUE(to_->GetVersion("m:1").ok());
+}
+
 TEST_F(BackupTest, AFolderWhoseMakingWasCutShortIsTaken) {
   Push(from_.get(), "m", 1);
   fs::create_directory(dir_);

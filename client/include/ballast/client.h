@@ -426,16 +426,18 @@ struct VerifyReport {
 
 // A portable folder (client/README.md says what is in it) that backups and exports write.
 // `step` is for tests: called between two steps; an error stops there.
-struct BackupOptions {
-  std::string model;  // only this one; "": all
-  CallControl control;
-  std::function<absl::Status(absl::string_view step)> step;
-};
-
 struct BackupReport {
   uint64_t models = 0, versions = 0;       // that the folder has of the server's
   uint64_t versions_new = 0;               // of them, those that it did not have before
   uint64_t blocks_new = 0, bytes_new = 0;  // that were fetched
+};
+
+struct BackupOptions {
+  std::string model;  // only this one; "": all
+  CallControl control;
+  std::function<void(const std::string& line)> warn;  // for each that is damaged; null: not
+  BackupReport* done = nullptr;  // what was done, filled also when damage makes it fail
+  std::function<absl::Status(absl::string_view step)> step;
 };
 
 struct RestoreOptions {
@@ -638,7 +640,8 @@ class Client {
   // instant: what its aliases name is among its versions. What the folder has already is not
   // fetched again; cut short, the same call goes on, and a restore sees what was there before.
   // FailedPrecondition  the folder holds other files, is of a newer format, another registry's,
-  // or being written. Aborted/CONFLICT  a model changes faster than it can be read.
+  // or being written. Aborted/CONFLICT  a model changes faster than it can be read. DataLoss
+  // the server's versions of some models are damaged; everything that is sound was copied.
   absl::StatusOr<BackupReport> Backup(const std::string& folder, const BackupOptions& options = {});
   // The way back: versions with their numbers, times, creators, labels and messages, then
   // aliases, bound schemas and retention rules. What is there already is skipped, so it can be
