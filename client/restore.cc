@@ -5,10 +5,12 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/answers.h"
 #include "client/backup_folder.h"
 #include "client/client_impl.h"
+#include "client/failed_models.h"
 #include "client/push_exchange.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
@@ -82,6 +84,8 @@ class RestoreRun {
   absl::StatusOr<std::map<uint64_t, Digest>> Existing(const std::string& model);
   absl::Status RestoreVersion(const VersionFacts& facts, const std::string& to,
                               uint64_t numbers_used);
+  absl::Status Advise(const absl::Status& refused, const VersionFacts& facts,
+                      const std::string& to) const;
   absl::Status RestoreAliases(const ModelFacts& facts, const std::string& to);
   absl::Status RestoreSchema(const ModelFacts& facts, const std::string& to);
   absl::Status RestoreRetention(const ModelFacts& facts, const std::string& to);
@@ -150,9 +154,26 @@ absl::Status RestoreRun::RestoreVersion(const VersionFacts& facts, const std::st
     }
     if (!exchange.may_retry() || !connection_->Retry(attempt, result.status(), operation_->cancel(),
                                                      operation_->deadline())) {
-      return WithContext(result.status(), absl::StrCat(to, ":", facts.version));
+      return Advise(WithContext(result.status(), absl::StrCat(to, ":", facts.version)), facts, to);
     }
   }
+}
+
+// A refusal of a number that the server has used already says what can be done.
+absl::Status RestoreRun::Advise(const absl::Status& refused, const VersionFacts& facts,
+                                const std::string& to) const {
+  if (!absl::IsFailedPrecondition(refused) || GetReason(refused) != Reason::kNone) return refused;
+  const auto deleted = client_->DeletedVersions(to);
+  if (!deleted.ok()) return refused;  // the refusal says more than why it cannot be told
+  for (const VersionDescription& version : *deleted) {
+    if (version.version != facts.version) continue;
+    const bool same = version.digest == facts.digest;
+    return absl::FailedPreconditionError(
+        absl::StrCat(refused.message(), "; it is deleted there: ",
+                     same ? absl::StrCat("undelete ", to, ":", facts.version, ", or ") : "",
+                     "import DIR OTHERNAME with an export of it"));
+  }
+  return refused;
 }
 
 absl::Status RestoreRun::RestoreAliases(const ModelFacts& facts, const std::string& to) {
@@ -179,6 +200,17 @@ absl::Status RestoreRun::RestoreRetention(const ModelFacts& facts, const std::st
   if (!facts.retention) return absl::OkStatus();
   RETURN_IF_ERROR(client_->SetRetention(to, facts.retention), "retention");
   return Step("retention restored");
+}
+
+// What is wrong with one model and says nothing about the next one.
+bool IsOfTheModel(const absl::Status& status) {
+  return absl::IsDataLoss(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsInvalidArgument(status);
+}
+
+absl::Status NamingModel(const absl::Status& status, const std::string& model) {
+  const bool named = absl::StartsWith(status.message(), model + ":");
+  return named ? status : WithContext(status, model);
 }
 
 // The models to restore: all, or one that may get another name.
@@ -209,7 +241,15 @@ absl::StatusOr<RestoreReport> Client::Restore(const std::string& folder,
                    BackupFolder::OpenForReading(folder, impl_->connection.limits()));
   ASSIGN_OR_RETURN(const auto chosen, Chosen(*from, options));
   RestoreRun run(this, &impl_->connection, &operation, from.get(), options.step);
-  for (const auto& [model, to] : chosen) RETURN_IF_ERROR(run.RestoreModel(model, to));
+  FailedModels failed(options.warn);
+  for (const auto& [model, to] : chosen) {
+    const absl::Status restored = run.RestoreModel(model, to);
+    if (options.done != nullptr) *options.done = run.report();
+    if (restored.ok()) continue;
+    if (!IsOfTheModel(restored)) return restored;
+    failed.Add(NamingModel(restored, to));
+  }
+  RETURN_IF_ERROR(failed.Summary("restored"));
   return run.report();
 }
 

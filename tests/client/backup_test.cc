@@ -212,7 +212,34 @@ TEST_F(BackupTest, ANumberThatTheServerHasUsedUpIsRefused) {
   const auto restored = to_->Restore(dir_);
   EXPECT_EQ(restored.status().code(), absl::StatusCode::kFailedPrecondition) << restored.status();
   EXPECT_THAT(std::string(restored.status().message()),
-              HasSubstr("has number 1, want one above the highest that was used, which is 1"));
+              HasSubstr("has number 1, want one above the highest that was used, which is 1; it is "
+                        "deleted there: undelete m:1, or import DIR OTHERNAME"));
+  ASSERT_TRUE(to_->UndeleteVersion("m", 1).ok());
+  EXPECT_TRUE(to_->Restore(dir_).ok());
+}
+
+TEST_F(BackupTest, AModelThatFailsDoesNotStopTheOthers) {
+  for (const std::string model : {"a", "b", "c"}) Push(from_.get(), model, model[0]);
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  Push(to_.get(), "a", 50);
+  const std::string file = dir_ + "/models/b/1.version";
+  std::string bytes = ReadFileBytes(file);
+  bytes[30] ^= 1;
+  std::ofstream(file, std::ios::binary) << bytes;
+  std::vector<std::string> lines;
+  RestoreReport done;
+  RestoreOptions options;
+  options.warn = [&](const std::string& line) { lines.push_back(line); };
+  options.done = &done;
+  const absl::Status restored = to_->Restore(dir_, options).status();
+  EXPECT_EQ(restored.code(), absl::StatusCode::kDataLoss) << restored;
+  EXPECT_THAT(std::string(restored.message()), HasSubstr("2 models could not be restored: b: "));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], HasSubstr("a:1: the server has it with"));
+  EXPECT_THAT(lines[1], HasSubstr("b: "));
+  EXPECT_EQ(done.models, 1u);
+  EXPECT_EQ(done.versions_new, 1u);
+  EXPECT_TRUE(to_->GetVersion("c:1").ok());
 }
 
 // Between the two lookups of a model an alias moves and a version comes.

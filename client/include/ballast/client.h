@@ -440,17 +440,19 @@ struct BackupOptions {
   std::function<absl::Status(absl::string_view step)> step;
 };
 
+struct RestoreReport {
+  uint64_t models = 0;                            // that are whole now
+  uint64_t versions_new = 0, versions_there = 0;  // restored; there already with this digest
+  uint64_t bytes_sent = 0;
+};
+
 struct RestoreOptions {
   bool single = false;  // the folder must have one model
   std::string as;       // another name for it; "": its own
   CallControl control;
+  std::function<void(const std::string& line)> warn;  // for each that failed; null: not
+  RestoreReport* done = nullptr;                      // what was done, filled also when it fails
   std::function<absl::Status(absl::string_view step)> step;
-};
-
-struct RestoreReport {
-  uint64_t models = 0;
-  uint64_t versions_new = 0, versions_there = 0;  // restored; there already with this digest
-  uint64_t bytes_sent = 0;
 };
 
 // A limit of the server that fills up and empties again.
@@ -645,8 +647,9 @@ class Client {
   absl::StatusOr<BackupReport> Backup(const std::string& folder, const BackupOptions& options = {});
   // The way back: versions with their numbers, times, creators, labels and messages, then
   // aliases, bound schemas and retention rules. What is there already is skipped, so it can be
-  // repeated. DataLoss  the folder is damaged. FailedPrecondition  the server has another version
-  // under a number, or has used it up.
+  // repeated. A model that fails does not stop the others; the worst failure is the answer.
+  // DataLoss  the folder is damaged. FailedPrecondition  the server has another version under a
+  // number, or has used it up.
   absl::StatusOr<RestoreReport> Restore(const std::string& folder,
                                         const RestoreOptions& options = {});
 
