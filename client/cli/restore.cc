@@ -16,6 +16,7 @@ struct RestoreFlags {
   std::string folder;
   std::string model;
   bool dry_run = false;
+  bool overwrite = false;
 };
 
 absl::Status CheckOnly(Session* session, const std::string& folder) {
@@ -57,6 +58,7 @@ absl::Status RunRestore(Session* session, const RestoreFlags& flags, bool single
   RestoreOptions options;
   options.single = single;
   options.as = flags.model;
+  options.overwrite_facts = flags.overwrite;
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   options.control = session->Control();
   std::vector<std::string> warnings;
@@ -81,6 +83,9 @@ CLI::App* AddCommand(CLI::App* app, const std::string& name, const std::string& 
   command->add_option("DIR", flags->folder, "the folder")->required();
   command->add_flag("--dry-run", flags->dry_run,
                     "only read every byte of the folder and check it; needs no server");
+  command->add_flag("--overwrite", flags->overwrite,
+                    "set aliases, schemas and retention rules as the folder has them also for "
+                    "models that are there already (default: they stay, with a warning)");
   return command;
 }
 
