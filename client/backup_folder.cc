@@ -65,6 +65,12 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t bytes_max
   return bytes;
 }
 
+// What is in a folder was written by us: bytes that are malformed there are damage.
+absl::Status AsDamage(const absl::Status& status, const std::string& file) {
+  if (!absl::IsInvalidArgument(status)) return WithContext(status, Printable(file));
+  return absl::DataLossError(absl::StrCat(Printable(file), ": ", status.message()));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<BackupFolder>> BackupFolder::OpenForWriting(const std::string& path,
@@ -172,9 +178,10 @@ absl::StatusOr<ModelFacts> BackupFolder::ReadModel(const std::string& model) con
   const std::string file = ModelDir(model) + "/model.json";
   ASSIGN_OR_RETURN(const std::string text,
                    ReadFile(file, kFactsBytesMax + 2 * limits_.schema_bytes_max));
-  ASSIGN_OR_RETURN(ModelFacts facts, DecodeModelFacts(text), Printable(file));
-  if (facts.model == model) return facts;
-  return absl::DataLossError(absl::StrCat(Printable(file), ": is of ", facts.model));
+  absl::StatusOr<ModelFacts> facts = DecodeModelFacts(text);
+  if (!facts.ok()) return AsDamage(facts.status(), file);
+  if (facts->model == model) return facts;
+  return absl::DataLossError(absl::StrCat(Printable(file), ": is of ", facts->model));
 }
 
 absl::StatusOr<VersionFacts> BackupFolder::ReadVersion(const std::string& model,
@@ -182,10 +189,11 @@ absl::StatusOr<VersionFacts> BackupFolder::ReadVersion(const std::string& model,
   const std::string file = absl::StrCat(ModelDir(model), "/", version, ".version");
   ASSIGN_OR_RETURN(const std::string text,
                    ReadFile(file, kFactsBytesMax + limits_.manifest_bytes_max));
-  ASSIGN_OR_RETURN(VersionFacts facts, DecodeVersionFacts(text, limits_), Printable(file));
-  if (facts.model == model && facts.version == version) return facts;
+  absl::StatusOr<VersionFacts> facts = DecodeVersionFacts(text, limits_);
+  if (!facts.ok()) return AsDamage(facts.status(), file);
+  if (facts->model == model && facts->version == version) return facts;
   return absl::DataLossError(
-      absl::StrCat(Printable(file), ": is of ", facts.model, ":", facts.version));
+      absl::StrCat(Printable(file), ": is of ", facts->model, ":", facts->version));
 }
 
 absl::StatusOr<VersionFacts> BackupFolder::ReadListed(const std::string& model,

@@ -49,11 +49,11 @@ absl::StatusOr<std::string> ReadPart(const ByteSource& file, uint64_t offset, ui
 // The index, checked against what the end of the file says of it.
 absl::StatusOr<std::string> ReadIndex(const ByteSource& file) {
   const uint64_t size = file.size_bytes();
-  if (size < kHead.size() + kFooterBytes) return TruncatedError("is no whole pack");
+  if (size < kHead.size() + kFooterBytes) return absl::DataLossError("is no whole pack");
   ASSIGN_OR_RETURN(const std::string head, ReadPart(file, 0, kHead.size()));
   ASSIGN_OR_RETURN(const std::string footer, ReadPart(file, size - kFooterBytes, kFooterBytes));
   if (head != kHead || absl::string_view(footer).substr(kFooterBytes - 8) != kTail) {
-    return WrongFormatError("is no pack, or of a newer format");
+    return absl::DataLossError("is no pack, or of a newer format");
   }
   const uint64_t offset = NumberAt(footer, 0, 8);
   const uint64_t count = NumberAt(footer, 8, 8);

@@ -3,12 +3,18 @@
 #include <ballast/client.h>
 
 #include <map>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/answers.h"
 #include "client/backup_folder.h"
 #include "client/client_impl.h"
+#include "client/failed_models.h"
 #include "client/push_exchange.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
@@ -66,22 +72,36 @@ void ImportedToProto(const VersionFacts& facts, uint64_t numbers_used, v1::Impor
 class RestoreRun {
  public:
   RestoreRun(Client* client, Connection* connection, Operation* operation,
-             const BackupFolder* folder, BackupFolder::StepHook step)
+             const BackupFolder* folder, const RestoreOptions* options)
       : client_(client),
         connection_(connection),
         operation_(operation),
         folder_(folder),
-        step_(std::move(step)) {}
+        options_(*options) {}
 
   // What the folder has of `from`, under the name `to`.
   absl::Status RestoreModel(const std::string& from, const std::string& to);
   const RestoreReport& report() const { return report_; }
 
  private:
-  absl::Status Step(absl::string_view step) const { return step_ ? step_(step) : absl::OkStatus(); }
-  absl::StatusOr<std::map<uint64_t, Digest>> Existing(const std::string& model);
+  // What the server had under the name before.
+  struct Present {
+    std::optional<ModelDescription> model;
+    std::map<uint64_t, Digest> versions;
+  };
+  absl::Status Step(absl::string_view step) const {
+    return options_.step ? options_.step(step) : absl::OkStatus();
+  }
+  absl::StatusOr<Present> Look(const std::string& model);
+  absl::StatusOr<bool> IsBegun(const ModelFacts& facts, const Present& present);
+  absl::Status RestoreVersions(const ModelFacts& facts, const std::string& to,
+                               const Present& present);
   absl::Status RestoreVersion(const VersionFacts& facts, const std::string& to,
                               uint64_t numbers_used);
+  absl::Status Advise(const absl::Status& refused, const VersionFacts& facts,
+                      const std::string& to) const;
+  absl::Status RestoreFacts(const ModelFacts& facts, const std::string& to);
+  absl::Status TellDifferences(const ModelFacts& facts, const std::string& to);
   absl::Status RestoreAliases(const ModelFacts& facts, const std::string& to);
   absl::Status RestoreSchema(const ModelFacts& facts, const std::string& to);
   absl::Status RestoreRetention(const ModelFacts& facts, const std::string& to);
@@ -90,27 +110,58 @@ class RestoreRun {
   Connection* const connection_;
   Operation* const operation_;
   const BackupFolder* const folder_;
-  const BackupFolder::StepHook step_;
+  const RestoreOptions& options_;
   RestoreReport report_;
 };
 
-absl::StatusOr<std::map<uint64_t, Digest>> RestoreRun::Existing(const std::string& model) {
-  std::map<uint64_t, Digest> existing;
-  const auto versions = client_->AllVersions(model);
-  if (absl::IsNotFound(versions.status())) return existing;
-  RETURN_IF_ERROR(versions.status());
-  for (const VersionDescription& version : *versions) existing[version.version] = version.digest;
-  return existing;
+absl::StatusOr<RestoreRun::Present> RestoreRun::Look(const std::string& model) {
+  Present present;
+  absl::StatusOr<ModelDescription> description = client_->GetModel(model);
+  if (absl::IsNotFound(description.status())) return present;
+  RETURN_IF_ERROR(description.status());
+  present.model = *std::move(description);
+  ASSIGN_OR_RETURN(const auto versions, client_->AllVersions(model));
+  for (const VersionDescription& version : versions) {
+    present.versions[version.version] = version.digest;
+  }
+  return present;
+}
+
+// A restore that was stopped before its last version leaves the first ones of the folder and
+// nothing else: what it did not come to is nobody's choice.
+absl::StatusOr<bool> RestoreRun::IsBegun(const ModelFacts& facts, const Present& present) {
+  const ModelDescription& model = *present.model;
+  if (!model.aliases.empty() || model.has_schema || present.versions.empty()) return false;
+  if (present.versions.size() >= facts.versions.size()) return false;
+  auto number = facts.versions.begin();
+  for (const auto& [version, digest] : present.versions) {
+    if (version != *number++) return false;
+  }
+  ASSIGN_OR_RETURN(const auto deleted, client_->DeletedVersions(model.model));
+  ASSIGN_OR_RETURN(const auto retention, client_->GetRetention(model.model));
+  return deleted.empty() && !retention.has_value();
 }
 
 absl::Status RestoreRun::RestoreModel(const std::string& from, const std::string& to) {
   ASSIGN_OR_RETURN(const ModelFacts facts, folder_->ReadModel(from));
   if (facts.versions.empty() && facts.schema.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const auto existing, Existing(to));
+  ASSIGN_OR_RETURN(const Present present, Look(to));
+  bool takes_facts = options_.overwrite_facts || !present.model.has_value();
+  if (!takes_facts) {
+    ASSIGN_OR_RETURN(takes_facts, IsBegun(facts, present));
+  }
+  RETURN_IF_ERROR(RestoreVersions(facts, to, present));
+  RETURN_IF_ERROR(takes_facts ? RestoreFacts(facts, to) : TellDifferences(facts, to));
+  ++report_.models;
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::RestoreVersions(const ModelFacts& facts, const std::string& to,
+                                         const Present& present) {
   for (const uint64_t number : facts.versions) {
-    ASSIGN_OR_RETURN(const VersionFacts version, folder_->ReadListed(from, number));
-    const auto there = existing.find(number);
-    if (there == existing.end()) {
+    ASSIGN_OR_RETURN(const VersionFacts version, folder_->ReadListed(facts.model, number));
+    const auto there = present.versions.find(number);
+    if (there == present.versions.end()) {
       // The numbers behind the last version are used up with it.
       const bool last = number == facts.versions.back();
       RETURN_IF_ERROR(RestoreVersion(version, to, last ? facts.numbers_used : number));
@@ -123,10 +174,38 @@ absl::Status RestoreRun::RestoreModel(const std::string& from, const std::string
     }
     RETURN_IF_ERROR(Step("version restored"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreRun::RestoreFacts(const ModelFacts& facts, const std::string& to) {
   RETURN_IF_ERROR(RestoreAliases(facts, to));
   RETURN_IF_ERROR(RestoreSchema(facts, to));
-  RETURN_IF_ERROR(RestoreRetention(facts, to));
-  ++report_.models;
+  return RestoreRetention(facts, to);
+}
+
+// Of a model whose facts on the server stay: which of them the folder has otherwise.
+absl::Status RestoreRun::TellDifferences(const ModelFacts& facts, const std::string& to) {
+  ASSIGN_OR_RETURN(const ModelDescription now, client_->GetModel(to));
+  std::vector<std::string> differ;
+  for (const auto& [alias, version] : facts.aliases) {
+    const auto there = now.aliases.find(alias);
+    const bool set = there != now.aliases.end();
+    if (set && there->second == version) continue;
+    const std::string here = set ? absl::StrCat("is ", there->second) : "is not set";
+    differ.push_back(absl::StrCat("@", alias, " ", here, ", in the folder ", version));
+  }
+  const auto bound = client_->GetBoundSchema(to);
+  if (!absl::IsNotFound(bound.status())) RETURN_IF_ERROR(bound.status());
+  if (!facts.schema.empty() && (!bound.ok() || *bound != facts.schema)) {
+    differ.push_back("another schema is bound, or none");
+  }
+  ASSIGN_OR_RETURN(const auto retention, client_->GetRetention(to));
+  if (facts.retention && retention != facts.retention) {
+    differ.push_back("the retention rules are others, or none");
+  }
+  if (differ.empty() || !options_.warn) return absl::OkStatus();
+  options_.warn(absl::StrCat(to, ": left as the server has it: ", absl::StrJoin(differ, "; "),
+                             " (--overwrite takes what the folder has)"));
   return absl::OkStatus();
 }
 
@@ -150,9 +229,26 @@ absl::Status RestoreRun::RestoreVersion(const VersionFacts& facts, const std::st
     }
     if (!exchange.may_retry() || !connection_->Retry(attempt, result.status(), operation_->cancel(),
                                                      operation_->deadline())) {
-      return WithContext(result.status(), absl::StrCat(to, ":", facts.version));
+      return Advise(WithContext(result.status(), absl::StrCat(to, ":", facts.version)), facts, to);
     }
   }
+}
+
+// A refusal of a number that the server has used already says what can be done.
+absl::Status RestoreRun::Advise(const absl::Status& refused, const VersionFacts& facts,
+                                const std::string& to) const {
+  if (!absl::IsFailedPrecondition(refused) || GetReason(refused) != Reason::kNone) return refused;
+  const auto deleted = client_->DeletedVersions(to);
+  if (!deleted.ok()) return refused;  // the refusal says more than why it cannot be told
+  for (const VersionDescription& version : *deleted) {
+    if (version.version != facts.version) continue;
+    const bool same = version.digest == facts.digest;
+    return absl::FailedPreconditionError(
+        absl::StrCat(refused.message(), "; it is deleted there: ",
+                     same ? absl::StrCat("undelete ", to, ":", facts.version, ", or ") : "",
+                     "import DIR OTHERNAME with an export of it"));
+  }
+  return refused;
 }
 
 absl::Status RestoreRun::RestoreAliases(const ModelFacts& facts, const std::string& to) {
@@ -179,6 +275,17 @@ absl::Status RestoreRun::RestoreRetention(const ModelFacts& facts, const std::st
   if (!facts.retention) return absl::OkStatus();
   RETURN_IF_ERROR(client_->SetRetention(to, facts.retention), "retention");
   return Step("retention restored");
+}
+
+// What is wrong with one model and says nothing about the next one.
+bool IsOfTheModel(const absl::Status& status) {
+  return absl::IsDataLoss(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsInvalidArgument(status);
+}
+
+absl::Status NamingModel(const absl::Status& status, const std::string& model) {
+  const bool named = absl::StartsWith(status.message(), model + ":");
+  return named ? status : WithContext(status, model);
 }
 
 // The models to restore: all, or one that may get another name.
@@ -208,8 +315,16 @@ absl::StatusOr<RestoreReport> Client::Restore(const std::string& folder,
   ASSIGN_OR_RETURN(const std::unique_ptr<BackupFolder> from,
                    BackupFolder::OpenForReading(folder, impl_->connection.limits()));
   ASSIGN_OR_RETURN(const auto chosen, Chosen(*from, options));
-  RestoreRun run(this, &impl_->connection, &operation, from.get(), options.step);
-  for (const auto& [model, to] : chosen) RETURN_IF_ERROR(run.RestoreModel(model, to));
+  RestoreRun run(this, &impl_->connection, &operation, from.get(), &options);
+  FailedModels failed(options.warn);
+  for (const auto& [model, to] : chosen) {
+    const absl::Status restored = run.RestoreModel(model, to);
+    if (options.done != nullptr) *options.done = run.report();
+    if (restored.ok()) continue;
+    if (!IsOfTheModel(restored)) return restored;
+    failed.Add(NamingModel(restored, to));
+  }
+  RETURN_IF_ERROR(failed.Summary("restored"));
   return run.report();
 }
 

@@ -1,6 +1,8 @@
 #include <ballast/local.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
@@ -14,6 +16,7 @@ struct RestoreFlags {
   std::string folder;
   std::string model;
   bool dry_run = false;
+  bool overwrite = false;
 };
 
 absl::Status CheckOnly(Session* session, const std::string& folder) {
@@ -33,27 +36,45 @@ absl::Status CheckOnly(Session* session, const std::string& folder) {
                                      ": all sound\n"));
 }
 
+absl::Status PrintDone(Session* session, const std::string& folder, const RestoreReport& report,
+                       const std::vector<std::string>& warnings) {
+  if (session->json()) {
+    return session->Print(JsonLine({{"folder", folder},
+                                    {"dry_run", false},
+                                    {"models", report.models},
+                                    {"versions_new", report.versions_new},
+                                    {"versions_there", report.versions_there},
+                                    {"bytes_sent", report.bytes_sent},
+                                    {"warnings", warnings}}));
+  }
+  return session->Print(absl::StrCat(
+      Count(report.models, "model"), ": ", Count(report.versions_new, "version"), " restored (",
+      BytesText(report.bytes_sent), " sent), ", report.versions_there, " there already\n"));
+}
+
 absl::Status RunRestore(Session* session, const RestoreFlags& flags, bool single) {
   if (!flags.model.empty()) RETURN_IF_ERROR(CheckModel(flags.model));
   if (flags.dry_run) return CheckOnly(session, flags.folder);
   RestoreOptions options;
   options.single = single;
   options.as = flags.model;
+  options.overwrite_facts = flags.overwrite;
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   options.control = session->Control();
-  ASSIGN_OR_RETURN(const RestoreReport report, client->Restore(flags.folder, options));
+  std::vector<std::string> warnings;
+  options.warn = [&](const std::string& line) {
+    session->Warn({line});
+    warnings.push_back(line);
+  };
+  RestoreReport done;
+  options.done = &done;
+  const absl::Status restored = client->Restore(flags.folder, options).status();
   session->EndProgress();
-  if (session->json()) {
-    return session->Print(JsonLine({{"folder", flags.folder},
-                                    {"dry_run", false},
-                                    {"models", report.models},
-                                    {"versions_new", report.versions_new},
-                                    {"versions_there", report.versions_there},
-                                    {"bytes_sent", report.bytes_sent}}));
+  // Also beside what failed; not when nothing was tried.
+  if (restored.ok() || !warnings.empty()) {
+    RETURN_IF_ERROR(PrintDone(session, flags.folder, done, warnings));
   }
-  return session->Print(absl::StrCat(
-      Count(report.models, "model"), ": ", Count(report.versions_new, "version"), " restored (",
-      BytesText(report.bytes_sent), " sent), ", report.versions_there, " there already\n"));
+  return restored;
 }
 
 CLI::App* AddCommand(CLI::App* app, const std::string& name, const std::string& help,
@@ -62,6 +83,9 @@ CLI::App* AddCommand(CLI::App* app, const std::string& name, const std::string& 
   command->add_option("DIR", flags->folder, "the folder")->required();
   command->add_flag("--dry-run", flags->dry_run,
                     "only read every byte of the folder and check it; needs no server");
+  command->add_flag("--overwrite", flags->overwrite,
+                    "set aliases, schemas and retention rules as the folder has them also for "
+                    "models that are there already (default: they stay, with a warning)");
   return command;
 }
 

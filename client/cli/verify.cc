@@ -87,7 +87,8 @@ absl::Status RunVerify(Session* session, const VerifyFlags& flags) {
   }
   if (report.sound) return absl::OkStatus();
   return absl::DataLossError(
-      "the store is damaged; push what is damaged again, from where it came or from a backup");
+      "the store is damaged; push the file again, or import a backup of the model under another "
+      "name");
 }
 
 }  // namespace

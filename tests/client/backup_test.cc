@@ -212,7 +212,78 @@ TEST_F(BackupTest, ANumberThatTheServerHasUsedUpIsRefused) {
   const auto restored = to_->Restore(dir_);
   EXPECT_EQ(restored.status().code(), absl::StatusCode::kFailedPrecondition) << restored.status();
   EXPECT_THAT(std::string(restored.status().message()),
-              HasSubstr("has number 1, want one above the highest that was used, which is 1"));
+              HasSubstr("has number 1, want one above the highest that was used, which is 1; it is "
+                        "deleted there: undelete m:1, or import DIR OTHERNAME"));
+  ASSERT_TRUE(to_->UndeleteVersion("m", 1).ok());
+  EXPECT_TRUE(to_->Restore(dir_).ok());
+}
+
+TEST_F(BackupTest, AModelThatFailsDoesNotStopTheOthers) {
+  for (const std::string model : {"a", "b", "c"}) Push(from_.get(), model, model[0]);
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  Push(to_.get(), "a", 50);
+  const std::string file = dir_ + "/models/b/1.version";
+  std::string bytes = ReadFileBytes(file);
+  bytes[30] ^= 1;
+  std::ofstream(file, std::ios::binary) << bytes;
+  std::vector<std::string> lines;
+  RestoreReport done;
+  RestoreOptions options;
+  options.warn = [&](const std::string& line) { lines.push_back(line); };
+  options.done = &done;
+  const absl::Status restored = to_->Restore(dir_, options).status();
+  EXPECT_EQ(restored.code(), absl::StatusCode::kDataLoss) << restored;
+  EXPECT_THAT(std::string(restored.message()), HasSubstr("2 models could not be restored: b: "));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], HasSubstr("a:1: the server has it with"));
+  EXPECT_THAT(lines[1], HasSubstr("b: "));
+  EXPECT_EQ(done.models, 1u);
+  EXPECT_EQ(done.versions_new, 1u);
+  EXPECT_TRUE(to_->GetVersion("c:1").ok());
+}
+
+TEST_F(BackupTest, AModelThatIsThereKeepsItsAliasesSchemaAndRules) {
+  constexpr char kOther[] = R"({"ballast_schema":1,"entries":[]})";
+  Populate(from_.get());
+  ASSERT_TRUE(from_->SetAlias("team/net:1", "old").ok());
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  const std::string before = Shown(from_.get());
+  ASSERT_TRUE(from_->SetAlias("team/net:1", "prod").ok());
+  ASSERT_TRUE(from_->DeleteAlias("team/net", "old").ok());
+  ASSERT_TRUE(from_->SetRetention("team/net", RetentionRules{7, absl::Hours(1), {}}).ok());
+  ASSERT_TRUE(from_->BindSchema("gated", kOther).ok());
+  const std::string changed = Shown(from_.get());
+  std::vector<std::string> lines;
+  RestoreOptions options;
+  options.warn = [&](const std::string& line) { lines.push_back(line); };
+  const auto restored = from_->Restore(dir_, options);
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(restored->models, 3u);
+  EXPECT_EQ(Shown(from_.get()), changed);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], HasSubstr("gated: left as the server has it: another schema is bound"));
+  EXPECT_THAT(lines[1], HasSubstr("team/net: left as the server has it: @old is not set, in the "
+                                  "folder 1; @prod is 1, in the folder 3; the retention rules"));
+
+  lines.clear();
+  options.overwrite_facts = true;
+  ASSERT_TRUE(from_->Restore(dir_, options).ok());
+  EXPECT_TRUE(lines.empty());
+  EXPECT_EQ(Shown(from_.get()), before);
+}
+
+TEST_F(BackupTest, ARestoreThatWasStoppedBeforeItsLastVersionBringsTheFacts) {
+  Populate(from_.get());
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  RestoreOptions stopped;
+  BackupOptions only;
+  int versions = 0;
+  stopped.step = [&](absl::string_view) {
+    return ++versions == 2 ? absl::AbortedError("stopped") : absl::OkStatus();
+  };
+  EXPECT_EQ(to_->Restore(dir_, stopped).status().message(), "stopped");
+  ASSERT_TRUE(to_->Restore(dir_).ok());
+  EXPECT_EQ(to_->GetVersion("team/net@prod")->version, 3u);
 }
 
 // Between the two lookups of a model an alias moves and a version comes.
@@ -327,8 +398,12 @@ TEST_F(BackupTest, StoppedAnywhereARestoreGoesOn) {
         RestoreOptions options;
         options.step = std::move(hook);
         const absl::Status stopped = client->Restore(dir_, options).status();
-        // No alias names what is not there, and the same restore again finishes it.
+        // No alias names what is not there, and the same restore again finishes it; only a
+        // stop between a model's last version and its last fact needs to be told so.
         EXPECT_TRUE(client->Restore(dir_).ok());
+        RestoreOptions overwrite;
+        overwrite.overwrite_facts = true;
+        EXPECT_TRUE(client->Restore(dir_, overwrite).ok());
         EXPECT_EQ(Shown(client.get()), Shown(from_.get()));
         return stopped;
       },

@@ -97,7 +97,12 @@ class RepairTest(harness.TestCase):
         self.flip(pack, 1 << 20)
         self.fails(harness.INTEGRITY, "restore", folder, "--dry-run", says=pack)
         fresh = {"server": self.start_server("c").address}
-        self.fails(harness.INTEGRITY, "restore", folder, says="fails its SHA-256", **fresh)
+        failed = self.cli("restore", folder, **fresh)
+        self.assertEqual(failed.returncode, harness.INTEGRITY)
+        self.assertIn(b"warning: team/net:", failed.stderr)
+        self.assertIn(b"1 model could not be restored: ", failed.stderr)
+        self.assertIn(b"fails its SHA-256", failed.stderr)
+        self.assertIn(b"1 model: 1 version restored", failed.stdout)
 
     def test_export_and_import(self):
         at = {"server": self.start_server("a").address}

@@ -362,10 +362,12 @@ struct RetentionRules {
   struct Label {
     std::string name;
     std::optional<std::string> value;  // nullopt: any
+    bool operator==(const Label&) const = default;
   };
   uint64_t keep_last = 0;          // the newest versions; 0: no such rule
   absl::Duration keep_newer_than;  // those pushed within this time; 0: no such rule
   std::vector<Label> keep_labelled;
+  bool operator==(const RetentionRules&) const = default;
 };
 
 // A version that is deleted, or would be, and what that frees.
@@ -440,17 +442,22 @@ struct BackupOptions {
   std::function<absl::Status(absl::string_view step)> step;
 };
 
+struct RestoreReport {
+  uint64_t models = 0;                            // that are whole now
+  uint64_t versions_new = 0, versions_there = 0;  // restored; there already with this digest
+  uint64_t bytes_sent = 0;
+};
+
 struct RestoreOptions {
   bool single = false;  // the folder must have one model
   std::string as;       // another name for it; "": its own
+  // Aliases, schema and retention rules also of models that the server has already; otherwise
+  // those stay as they are there, and `warn` is told which differ.
+  bool overwrite_facts = false;
   CallControl control;
+  std::function<void(const std::string& line)> warn;  // for each that failed or differs; null: not
+  RestoreReport* done = nullptr;                      // what was done, filled also when it fails
   std::function<absl::Status(absl::string_view step)> step;
-};
-
-struct RestoreReport {
-  uint64_t models = 0;
-  uint64_t versions_new = 0, versions_there = 0;  // restored; there already with this digest
-  uint64_t bytes_sent = 0;
 };
 
 // A limit of the server that fills up and empties again.
@@ -644,9 +651,10 @@ class Client {
   // the server's versions of some models are damaged; everything that is sound was copied.
   absl::StatusOr<BackupReport> Backup(const std::string& folder, const BackupOptions& options = {});
   // The way back: versions with their numbers, times, creators, labels and messages, then
-  // aliases, bound schemas and retention rules. What is there already is skipped, so it can be
-  // repeated. DataLoss  the folder is damaged. FailedPrecondition  the server has another version
-  // under a number, or has used it up.
+  // aliases, bound schemas and retention rules of models that are new. What is there already is
+  // skipped, so it can be repeated. A model that fails does not stop the others; the worst failure
+  // is the answer. DataLoss  the folder is damaged. FailedPrecondition  the server has another
+  // version under a number, or has used it up.
   absl::StatusOr<RestoreReport> Restore(const std::string& folder,
                                         const RestoreOptions& options = {});
 
