@@ -69,6 +69,11 @@ absl::StatusOr<std::string> ReadIndex(const ByteSource& file) {
   return index;
 }
 
+absl::Status DamagedPack(const std::string& where, absl::string_view problem) {
+  return absl::DataLossError(absl::StrCat(
+      where, ": ", problem, "; take the pack away and back up again: what is missing is fetched"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PackWriter>> PackWriter::Create(const std::string& path) {
@@ -106,8 +111,11 @@ absl::Status PackWriter::Commit() {
 absl::StatusOr<std::unique_ptr<PackedBlocks>> PackedBlocks::Open(const std::string& dir,
                                                                  const Limits& limits) {
   std::unique_ptr<PackedBlocks> blocks(new PackedBlocks(dir));
-  ASSIGN_OR_RETURN(const std::vector<FolderEntry> entries, ListFolder(dir, limits));
-  for (const FolderEntry& entry : entries) {
+  const absl::StatusOr<std::vector<FolderEntry>> entries = ListFolder(dir, limits);
+  // Without packs only what needs their blocks is damaged, and Read says so.
+  if (absl::IsNotFound(entries.status())) return blocks;
+  RETURN_IF_ERROR(entries.status());
+  for (const FolderEntry& entry : *entries) {
     if (entry.is_folder || NumberOfName(entry.name) == 0) continue;
     RETURN_IF_ERROR(blocks->AddPack(entry.name));
   }
@@ -119,7 +127,10 @@ absl::Status PackedBlocks::AddPack(const std::string& name) {
   pack.path = absl::StrCat(dir_, "/", name);
   const std::string where = Printable(pack.path);
   ASSIGN_OR_RETURN(pack.file, OpenFile(pack.path));
-  ASSIGN_OR_RETURN(const std::string index, ReadIndex(*pack.file), where);
+  const absl::StatusOr<std::string> read = ReadIndex(*pack.file);
+  if (absl::IsDataLoss(read.status())) return DamagedPack(where, read.status().message());
+  RETURN_IF_ERROR(read.status(), where);
+  const std::string& index = *read;
   const uint64_t data_end = pack.file->size_bytes() - kFooterBytes - index.size();
   for (size_t at = 0; at < index.size(); at += kEntryBytes) {
     const absl::string_view entry = absl::string_view(index).substr(at, kEntryBytes);
@@ -155,8 +166,8 @@ absl::StatusOr<std::string> PackedBlocks::Read(const Digest& digest) const {
   ASSIGN_OR_RETURN(std::string bytes, ReadPart(*pack.file, place.offset, place.size_bytes),
                    Printable(pack.path));
   if (Sha256Of(bytes) == digest) return bytes;
-  return absl::DataLossError(absl::StrCat(Printable(pack.path), ": block ", digest.Hex(),
-                                          " at offset ", place.offset, " fails its SHA-256"));
+  return DamagedPack(Printable(pack.path), absl::StrCat("block ", digest.Hex(), " at offset ",
+                                                        place.offset, " fails its SHA-256"));
 }
 
 }  // namespace ballast
