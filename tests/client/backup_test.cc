@@ -276,10 +276,9 @@ TEST_F(BackupTest, ARestoreThatWasStoppedBeforeItsLastVersionBringsTheFacts) {
   Populate(from_.get());
   ASSERT_TRUE(from_->Backup(dir_).ok());
   RestoreOptions stopped;
-  BackupOptions only;
-  int versions = 0;
+  int steps = 0;
   stopped.step = [&](absl::string_view) {
-    return ++versions == 2 ? absl::AbortedError("stopped") : absl::OkStatus();
+    return ++steps == 3 ? absl::AbortedError("stopped") : absl::OkStatus();
   };
   EXPECT_EQ(to_->Restore(dir_, stopped).status().message(), "stopped");
   ASSERT_TRUE(to_->Restore(dir_).ok());
