@@ -40,6 +40,7 @@
 #include "ballast/cancel.h"
 #include "storage/base/byte_io.h"
 #include "storage/base/digest.h"
+#include "storage/base/equality.h"
 #include "storage/base/limits.h"
 #include "storage/model/dtype.h"
 #include "storage/model/format.h"
@@ -362,12 +363,12 @@ struct RetentionRules {
   struct Label {
     std::string name;
     std::optional<std::string> value;  // nullopt: any
-    bool operator==(const Label&) const = default;
+    BALLAST_DEFAULT_EQUALITY(Label);
   };
   uint64_t keep_last = 0;          // the newest versions; 0: no such rule
   absl::Duration keep_newer_than;  // those pushed within this time; 0: no such rule
   std::vector<Label> keep_labelled;
-  bool operator==(const RetentionRules&) const = default;
+  BALLAST_DEFAULT_EQUALITY(RetentionRules);
 };
 
 // A version that is deleted, or would be, and what that frees.
