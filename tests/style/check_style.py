@@ -51,7 +51,7 @@ TOP_LEVEL = {
 }
 MARKS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|\bfor now\b|\bplaceholder\b|\bnot implemented yet\b",
                    re.IGNORECASE)
-MACHINE_PATH = re.compile(r"/work/(shared|main|wt)\b|/tmp/w/")
+MACHINE_PATH = re.compile(r"(?<![\w.>\"])/(home|root|work|Users)/\w")
 TEXT = (".cc", ".h", ".proto", ".py", ".sh", ".md", ".txt", ".cmake", ".in", ".json", ".cs")
 CODE = (".cc", ".h")
 LINES_MAX = 800

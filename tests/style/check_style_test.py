@@ -103,7 +103,7 @@ class CheckStyleTest(unittest.TestCase):
         self.assertEqual(self.violations(), [])
 
     def test_paths_of_one_machine_are_found(self):
-        self.put("deploy/x.sh", "ls /work" + "/shared/x\n")
+        self.put("deploy/x.sh", "ls /home" + "/somebody/x\n")
         self.expect("deploy/x.sh:1: machine-path:")
 
     def test_giants_are_found(self):
