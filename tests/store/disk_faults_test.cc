@@ -2,10 +2,12 @@
 // full, and losses of power. What was acknowledged stays, reads go on, errors have the right
 // code, and what can recover does.
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -224,12 +226,39 @@ TEST(DiskFaults, ADiskThatTurnsReadOnlyKeepsServing) {
   EXPECT_THAT(registry.Step(), IsOk());
 }
 
-TEST(DiskFaults, AFullDiskRecoversWithoutARestart) {
+// Reads a version again and again, beside whatever else is done.
+class Reader {
+ public:
+  Reader(FaultyRegistry* registry, VersionInfo version)
+      : thread_([this, registry, version = std::move(version)] {
+          while (!ended_) {
+            const absl::Status read = CheckVersion(registry->catalog(), registry->blobs(), version);
+            if (!read.ok()) status_ = read;
+          }
+        }) {}
+  absl::Status End() {
+    ended_ = true;
+    thread_.join();
+    return status_;
+  }
+
+ private:
+  std::atomic<bool> ended_ = false;
+  absl::Status status_;
+  std::thread thread_;
+};
+
+// `full` tells which changes find no space.
+void FillUpAndRecover(const std::function<bool(const DiskChange&)>& full) {
   FaultyRegistry registry;
   for (int step = 0; step < 3; ++step) ASSERT_THAT(registry.Step(), IsOk());
+  const auto version = PushBlocks(registry.catalog(), "read", CrashBlocks(2));
+  ASSERT_THAT(version.status(), IsOk());
   for (int round = 0; round < 3; ++round) {
-    registry.disk()->SetHook([](const DiskChange& change) {
-      return change.what == "append" ? NoSpace() : IOStatus::OK();
+    SCOPED_TRACE(round);
+    Reader reader(&registry, *version);
+    registry.disk()->SetHook([&](const DiskChange& change) {
+      return change.what == "append" && full(change) ? NoSpace() : IOStatus::OK();
     });
     for (int step = 0; step < 4; ++step) {
       EXPECT_THAT(registry.Step(),
@@ -237,16 +266,27 @@ TEST(DiskFaults, AFullDiskRecoversWithoutARestart) {
       EXPECT_THAT(registry.Check(), IsOk());
     }
     registry.disk()->SetHook(nullptr);
-    // RocksDB looks for space on its own now and then, and is busy with that.
+    // RocksDB is opened anew when nothing is being read.
     const absl::Time deadline = absl::Now() + absl::Seconds(60);
     absl::Status status = registry.Step();
     while (!status.ok() && absl::Now() < deadline) status = registry.Step();
     EXPECT_THAT(status, IsOk());
+    EXPECT_THAT(reader.End(), IsOk());
     EXPECT_THAT(registry.CheckAll(), IsOk());
+    for (int step = 0; step < 4; ++step) EXPECT_THAT(registry.Step(), IsOk()) << "as before";
   }
   registry.Close();
   ASSERT_THAT(registry.Open(), IsOk());
   EXPECT_THAT(registry.CheckAll(), IsOk());
+}
+
+TEST(DiskFaults, AFullDiskRecoversWithoutARestart) {
+  FillUpAndRecover([](const DiskChange&) { return true; });
+}
+
+// There is space for a look whether there is some, and then none to open RocksDB anew.
+TEST(DiskFaults, ADiskThatIsFullAgainWhileRecoveringKeepsServing) {
+  FillUpAndRecover([](const DiskChange& change) { return !change.path.ends_with(".dbtmp"); });
 }
 
 }  // namespace

@@ -82,10 +82,7 @@ absl::StatusOr<bool> RocksBatch::IsKnown(const Digest& digest) {
 }
 
 absl::Status RocksBatch::Gather(const Digest& digest, uint32_t crc32, absl::string_view bytes) {
-  const bool fits = small_size_ + bytes.size() < kSmallFlushBytes;
-  const bool takes_files = context_->database->TakesFiles();
-  if (file_ == nullptr && !fits && !takes_files) RETURN_IF_ERROR(FlushSmall());
-  if (file_ == nullptr && (fits || !takes_files)) {
+  if (file_ == nullptr && small_size_ + bytes.size() < kSmallFlushBytes) {
     small_.push_back(
         {digest, static_cast<uint32_t>(small_.size()), static_cast<uint32_t>(bytes.size()), crc32});
     small_bytes_.emplace_back(bytes);

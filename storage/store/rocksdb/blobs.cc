@@ -30,7 +30,7 @@ absl::Status WrongBytes(const Digest& digest) {
 // the file. The digest in the key tells whether it is the right one.
 class BlockWalk {
  public:
-  explicit BlockWalk(Database* database) : database_(database) {}
+  explicit BlockWalk(Database* database) : use_(database) {}
 
   // Appends the block if it is the next one; false if it is not, or cannot be read here.
   bool Next(const Digest& digest, std::string* out) {
@@ -45,9 +45,9 @@ class BlockWalk {
     if (iterator_ == nullptr || place.where != at_.where) {
       rocksdb::ReadOptions options;
       options.fill_cache = false;
-      iterator_.reset(database_->db()->NewIterator(
-          options,
-          place.where == BlockLocation::Where::kFile ? database_->blocks() : database_->small()));
+      iterator_.reset(use_->NewIterator(
+          options, use_.family(place.where == BlockLocation::Where::kFile ? Family::kBlocks
+                                                                          : Family::kSmall)));
     }
     at_ = place;
     iterator_->Seek(BlockKey(place.container, place.sequence, digest));
@@ -68,7 +68,7 @@ class BlockWalk {
     return true;
   }
 
-  Database* database_;  // Must outlive this.
+  const Database::Use use_;
   std::unique_ptr<rocksdb::Iterator> iterator_;
   BlockLocation at_;
 };
@@ -84,9 +84,9 @@ absl::StatusOr<std::optional<Chunk>> RocksBlobs::Read(const Digest& digest, cons
   const bool in_file = entry.location.where == BlockLocation::Where::kFile;
   auto pin = std::make_shared<Pin>();
   pin->cache = database.block_cache();
-  const rocksdb::Status status = database.db()->Get(
-      options, in_file ? database.blocks() : database.small(),
-      BlockKey(entry.location.container, entry.location.sequence, digest), &pin->value);
+  const rocksdb::Status status = database.Get(
+      in_file ? Family::kBlocks : Family::kSmall,
+      BlockKey(entry.location.container, entry.location.sequence, digest), &pin->value, options);
   if (status.IsNotFound()) return std::nullopt;
   if (!status.ok()) return FromRocks(status, absl::StrCat("block ", digest.Hex()));
   const absl::string_view bytes = ToView(pin->value);
@@ -218,8 +218,8 @@ absl::Status RocksBlobs::ReturnSpace() {
   Database& database = *context_.database;
   const auto compact = [&]() -> absl::Status {
     RETURN_IF_ERROR(database.Flush());
-    RETURN_IF_ERROR(database.DropDeleted(database.small()));
-    return database.DropDeleted(database.index());
+    RETURN_IF_ERROR(database.DropDeleted(Family::kSmall));
+    return database.DropDeleted(Family::kIndex);
   };
   const absl::Status status = compact();
   if (!status.ok()) removed_ = true;

@@ -13,18 +13,18 @@ absl::Status BlobContext::DropFile(uint64_t file) const {
   const std::string end = ContainerPrefix(file + 1);
   const rocksdb::Slice begin_slice(begin);
   const rocksdb::Slice end_slice(end);
-  const rocksdb::Status status = database->Resuming([&] {
-    return rocksdb::DeleteFilesInRange(database->db(), database->blocks(), &begin_slice, &end_slice,
-                                       /*include_end=*/false);
+  const rocksdb::Status status = database->Apply([&](const Database::Use& use) {
+    return rocksdb::DeleteFilesInRange(use.get(), use.family(Family::kBlocks), &begin_slice,
+                                       &end_slice, /*include_end=*/false);
   });
   return FromRocks(status, absl::StrCat("dropping block file ", file));
 }
 
 absl::Status BlobContext::DropOrphans() const {
   std::vector<rocksdb::LiveFileMetaData> files;
-  database->db()->GetLiveFilesMetaData(&files);
+  database->use()->GetLiveFilesMetaData(&files);
   for (const rocksdb::LiveFileMetaData& file : files) {
-    if (file.column_family_name != database->blocks()->GetName()) continue;
+    if (file.column_family_name != NameOf(Family::kBlocks)) continue;
     const uint64_t container = ContainerOfKey(file.smallestkey);
     if (!index->HasFile(container)) RETURN_IF_ERROR(DropFile(container));
   }
@@ -36,7 +36,7 @@ BlockFileWriter::BlockFileWriter(const BlobContext* context, uint64_t container)
       container_(container),
       path_(absl::StrCat(context->tmp_dir, "/", container, ".sst")),
       writer_(rocksdb::EnvOptions(context->database->block_file_options()),
-              context->database->block_file_options(), context->database->blocks(),
+              context->database->block_file_options(), /*column_family=*/nullptr,
               /*invalidate_page_cache=*/false) {}
 
 absl::StatusOr<std::unique_ptr<BlockFileWriter>> BlockFileWriter::Create(
@@ -67,9 +67,8 @@ absl::Status BlockFileWriter::FinishAndIngest() {
   options.snapshot_consistency = false;
   options.write_global_seqno = false;
   Database& database = *context_->database;
-  const rocksdb::Status status = database.Resuming([&] {
-    if (!database.TakesFiles()) return rocksdb::Status::TryAgain("an error was got over");
-    return database.db()->IngestExternalFile(database.blocks(), {path_}, options);
+  const rocksdb::Status status = database.Apply([&](const Database::Use& use) {
+    return use->IngestExternalFile(use.family(Family::kBlocks), {path_}, options);
   });
   RETURN_IF_ERROR(FromRocks(status, "ingesting a block file"));
   context_->step("block file ingested");
@@ -77,11 +76,10 @@ absl::Status BlockFileWriter::FinishAndIngest() {
 }
 
 absl::Status RewriteFile(const BlobContext& context, uint64_t file) {
-  if (!context.database->TakesFiles()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const auto copy, BlockFileWriter::Create(&context));
   absl::Status status;
   RETURN_IF_ERROR(context.database->ForEach(
-      context.database->blocks(), ContainerPrefix(file), "",
+      Family::kBlocks, ContainerPrefix(file), "",
       [&](absl::string_view key, absl::string_view value) {
         const auto digest = DigestOfKey(key);
         if (!digest.ok()) {

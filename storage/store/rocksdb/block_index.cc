@@ -118,10 +118,10 @@ class BlockIndex::Change {
     Put(IndexKey(digest), EncodeEntry(entry));
   }
   void Put(const std::string& key, const std::string& value) {
-    Note(batch_.Put(index_->database_->index(), key, value));
+    Note(batch_.Put(index_->database_->use().family(Family::kIndex), key, value));
   }
   void PutSmall(const std::string& key, const std::string& value) {
-    Note(batch_.Put(index_->database_->small(), key, value));
+    Note(batch_.Put(index_->database_->use().family(Family::kSmall), key, value));
     ++small_.blocks;
     small_.bytes += value.size();
   }
@@ -129,7 +129,7 @@ class BlockIndex::Change {
     if (damaged) {
       Put(DamagedKey(digest), "1");
     } else {
-      Note(batch_.Delete(index_->database_->index(), DamagedKey(digest)));
+      Note(batch_.Delete(index_->database_->use().family(Family::kIndex), DamagedKey(digest)));
     }
     marks_[digest] = damaged;
   }
@@ -151,9 +151,9 @@ class BlockIndex::Change {
   // Forgets a block and takes it out of its file's use.
   void Erase(const Digest& digest, const BlockEntry& entry) {
     if (index_->IsDamaged(digest)) SetDamaged(digest, false);
-    Note(batch_.Delete(index_->database_->index(), IndexKey(digest)));
+    Note(batch_.Delete(index_->database_->use().family(Family::kIndex), IndexKey(digest)));
     if (entry.location.where == BlockLocation::Where::kSmall) {
-      Note(batch_.Delete(index_->database_->small(),
+      Note(batch_.Delete(index_->database_->use().family(Family::kSmall),
                          BlockKey(entry.location.container, entry.location.sequence, digest)));
       small_.blocks -= std::min<uint64_t>(small_.blocks, 1);
       small_.bytes -= std::min(small_.bytes, entry.info.size_bytes);
@@ -185,7 +185,7 @@ class BlockIndex::Change {
         }
         Put(FileKey(file), value);
       } else {
-        Note(batch_.Delete(index_->database_->index(), FileKey(file)));
+        Note(batch_.Delete(index_->database_->use().family(Family::kIndex), FileKey(file)));
         if (dead != nullptr) dead->push_back(file);
       }
     }
@@ -246,8 +246,7 @@ absl::StatusOr<std::unique_ptr<BlockIndex>> BlockIndex::Open(Database* database)
 
 absl::Status BlockIndex::Load() {
   std::string counter;
-  const rocksdb::Status status = database_->db()->Get(rocksdb::ReadOptions(), database_->index(),
-                                                      ToSlice(kCounterKey), &counter);
+  const rocksdb::Status status = database_->Get(Family::kIndex, ToSlice(kCounterKey), &counter);
   if (status.ok() && counter.size() == 8) {
     next_container_ = reserved_ = LittleEndianAt(counter, 0, 8);
   } else if (status.ok()) {
@@ -261,7 +260,7 @@ absl::Status BlockIndex::Load() {
 }
 
 absl::Status BlockIndex::LoadDamaged() {
-  RETURN_IF_ERROR(database_->ForEach(database_->index(), absl::string_view(&kDamagedPrefix, 1), "",
+  RETURN_IF_ERROR(database_->ForEach(Family::kIndex, absl::string_view(&kDamagedPrefix, 1), "",
                                      [&](absl::string_view key, absl::string_view) {
                                        const auto digest = Digest::FromBytes(key.substr(1));
                                        if (digest.ok()) damaged_.insert(*digest);
@@ -269,8 +268,7 @@ absl::Status BlockIndex::LoadDamaged() {
                                      }));
   damaged_count_ = damaged_.size();
   std::string value;
-  const rocksdb::Status status = database_->db()->Get(rocksdb::ReadOptions(), database_->index(),
-                                                      ToSlice(kWrongBytesKey), &value);
+  const rocksdb::Status status = database_->Get(Family::kIndex, ToSlice(kWrongBytesKey), &value);
   trusts_keys_ = status.IsNotFound();
   return status.IsNotFound() ? absl::OkStatus() : FromRocks(status, "reading a mark of damage");
 }
@@ -305,7 +303,7 @@ absl::StatusOr<std::optional<BlockEntry>> BlockIndex::FindSound(const Digest& di
 
 absl::Status BlockIndex::LoadFiles() {
   bool sound = true;
-  RETURN_IF_ERROR(database_->ForEach(database_->index(), absl::string_view(&kFilePrefix, 1), "",
+  RETURN_IF_ERROR(database_->ForEach(Family::kIndex, absl::string_view(&kFilePrefix, 1), "",
                                      [&](absl::string_view key, absl::string_view value) {
                                        sound = key.size() == 9 && value.size() == kFileUseBytes;
                                        if (!sound) return false;
@@ -319,8 +317,7 @@ absl::Status BlockIndex::LoadFiles() {
 
 absl::Status BlockIndex::LoadSmall() {
   std::string value;
-  const rocksdb::Status status =
-      database_->db()->Get(rocksdb::ReadOptions(), database_->index(), ToSlice(kSmallKey), &value);
+  const rocksdb::Status status = database_->Get(Family::kIndex, ToSlice(kSmallKey), &value);
   if (status.IsNotFound()) {
     ASSIGN_OR_RETURN(small_, Count([](const BlockEntry& entry) {
                        return entry.location.where == BlockLocation::Where::kSmall;
@@ -339,7 +336,7 @@ absl::StatusOr<BlockTotals> BlockIndex::Count(
     const std::function<bool(const BlockEntry&)>& counts) {
   BlockTotals totals;
   absl::Status sound;
-  RETURN_IF_ERROR(database_->ForEach(database_->index(), absl::string_view(&kBlockPrefix, 1), "",
+  RETURN_IF_ERROR(database_->ForEach(Family::kIndex, absl::string_view(&kBlockPrefix, 1), "",
                                      [&](absl::string_view, absl::string_view value) {
                                        const absl::StatusOr<BlockEntry> entry = DecodeEntry(value);
                                        sound = entry.status();
@@ -376,8 +373,7 @@ uint64_t BlockIndex::dead_bytes() {
 
 absl::StatusOr<std::optional<BlockEntry>> BlockIndex::Find(const Digest& digest) {
   rocksdb::PinnableSlice value;
-  const rocksdb::Status status =
-      database_->db()->Get(rocksdb::ReadOptions(), database_->index(), IndexKey(digest), &value);
+  const rocksdb::Status status = database_->Get(Family::kIndex, IndexKey(digest), &value);
   if (status.IsNotFound()) return std::nullopt;
   if (!status.ok()) return FromRocks(status, absl::StrCat("index entry of block ", digest.Hex()));
   ASSIGN_OR_RETURN(const BlockEntry entry, DecodeEntry(ToView(value)),
@@ -527,7 +523,7 @@ absl::StatusOr<std::vector<Digest>> BlockIndex::Scan(uint32_t shard, std::string
   if (!cursor->empty()) start = absl::StrCat(absl::string_view(&kBlockPrefix, 1), *cursor);
   std::vector<Digest> page;
   RETURN_IF_ERROR(database_->ForEach(
-      database_->index(), absl::string_view(&kBlockPrefix, 1), start,
+      Family::kIndex, absl::string_view(&kBlockPrefix, 1), start,
       [&](absl::string_view key, absl::string_view) {
         if (static_cast<uint8_t>(key[1]) >> 4 != shard || page.size() == kScanPage) return false;
         std::copy_n(key.begin() + 1, Digest::kBytes, page.emplace_back().bytes.begin());

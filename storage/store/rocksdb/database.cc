@@ -1,11 +1,15 @@
 #include "storage/store/rocksdb/database.h"
 
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "rocksdb/env.h"
 #include "rocksdb/filter_policy.h"
 #include "rocksdb/listener.h"
 #include "rocksdb/table.h"
@@ -22,30 +26,36 @@ constexpr uint64_t kLogBytes = 32u << 20;       // write-ahead log, replayed at 
 constexpr uint64_t kWritebackBytes = 4u << 20;  // handed to the disk while writing on
 constexpr int kOpenFiles = 256;
 constexpr size_t kBlocksMemtableBytes = 64u << 10;
+// What a full disk must have again: what was in the log is written to files.
+constexpr uint64_t kSpaceBytes = 2 * kLogBytes;
+constexpr std::chrono::seconds kWaitForUses(1);
 
-class ErrorListener : public rocksdb::EventListener {
+class FailureListener : public rocksdb::EventListener {
  public:
-  explicit ErrorListener(std::shared_ptr<std::atomic<bool>> takes_files)
-      : takes_files_(std::move(takes_files)) {}
+  explicit FailureListener(std::shared_ptr<Database::Failures> failures)
+      : failures_(std::move(failures)) {}
   // A damaged block that a compaction meets is that block's fault: its reader is told, and
   // writes go on. The compaction is tried again, and succeeds when nothing needs the block.
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override {
     if (reason == rocksdb::BackgroundErrorReason::kCompaction && error->IsCorruption()) {
       *error = rocksdb::Status::OK();
     } else if (error->severity() >= rocksdb::Status::kHardError) {
-      *takes_files_ = false;
+      (error->IsNoSpace() ? failures_->disk_full : failures_->other) = true;
     }
+  }
+  // See Database::Recover.
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;
   }
 
  private:
-  const std::shared_ptr<std::atomic<bool>> takes_files_;  // shared with the database
+  const std::shared_ptr<Database::Failures> failures_;
 };
 
-rocksdb::DBOptions DatabaseOptions(bool create, rocksdb::Env* env) {
+rocksdb::DBOptions DatabaseOptions(rocksdb::Env* env) {
   rocksdb::DBOptions options;
   if (env != nullptr) options.env = env;
-  options.create_if_missing = create;
-  options.create_missing_column_families = create;
   options.max_open_files = kOpenFiles;
   options.max_total_wal_size = kLogBytes;
   options.bytes_per_sync = kWritebackBytes;
@@ -132,6 +142,11 @@ absl::Status OpenFailure(const rocksdb::Status& status, const std::string& dir,
 
 }  // namespace
 
+std::string NameOf(Family family) {
+  constexpr const char* kNames[] = {"default", "blocks", "small", "index", "records"};
+  return kNames[static_cast<size_t>(family)];
+}
+
 absl::Status FromRocks(const rocksdb::Status& status, absl::string_view where) {
   if (status.ok()) return absl::OkStatus();
   if (status.IsNoSpace() || status.subcode() == rocksdb::Status::kSpaceLimit) {
@@ -143,44 +158,102 @@ absl::Status FromRocks(const rocksdb::Status& status, absl::string_view where) {
   return absl::UnavailableError(text);
 }
 
+Database::Database(std::string dir, const Limits& limits, rocksdb::Env* env)
+    : dir_(std::move(dir)),
+      block_cache_(NewCache(limits.block_cache_bytes)),
+      options_(DatabaseOptions(env)) {
+  const auto index_cache = NewCache(kIndexCacheBytes);
+  options_.listeners = {std::make_shared<FailureListener>(failures_)};
+  const rocksdb::ColumnFamilyOptions blocks = BlocksFamily(block_cache_);
+  families_ = {{rocksdb::kDefaultColumnFamilyName, KeyedFamily(index_cache)},
+               {NameOf(Family::kBlocks), blocks},
+               {NameOf(Family::kSmall), SmallFamily(block_cache_)},
+               {NameOf(Family::kIndex), KeyedFamily(index_cache)},
+               {NameOf(Family::kRecords), KeyedFamily(index_cache)}};
+  block_file_options_ = rocksdb::Options(options_, blocks);
+}
+
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dir,
                                                          const Limits& limits, bool create,
                                                          rocksdb::Env* env) {
-  std::unique_ptr<Database> database(new Database());
-  database->block_cache_ = NewCache(limits.block_cache_bytes);
-  const auto index_cache = NewCache(kIndexCacheBytes);
-  rocksdb::DBOptions options = DatabaseOptions(create, env);
-  options.listeners = {std::make_shared<ErrorListener>(database->takes_files_)};
-  const rocksdb::ColumnFamilyOptions blocks = BlocksFamily(database->block_cache_);
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
-      {rocksdb::kDefaultColumnFamilyName, KeyedFamily(index_cache)},
-      {"blocks", blocks},
-      {"small", SmallFamily(database->block_cache_)},
-      {"index", KeyedFamily(index_cache)},
-      {"records", KeyedFamily(index_cache)}};
-  database->block_file_options_ = rocksdb::Options(options, blocks);
   const std::string where = absl::StrCat("opening ", Printable(dir));
   if (!create) RETURN_IF_ERROR(CheckLogs(dir), where);
-  rocksdb::DB* db = nullptr;
-  const rocksdb::Status status =
-      rocksdb::DB::Open(options, dir, families, &database->handles_, &db);
-  database->db_.reset(db);
-  RETURN_IF_ERROR(OpenFailure(status, dir, where));
+  std::unique_ptr<Database> database(new Database(dir, limits, env));
+  database->options_.create_if_missing = create;
+  database->options_.create_missing_column_families = create;
+  RETURN_IF_ERROR(OpenFailure(database->OpenRocks(/*read_only=*/false), dir, where));
+  database->options_.create_if_missing = false;
+  database->options_.create_missing_column_families = false;
   return database;
 }
 
-Database::~Database() {
-  if (db_ == nullptr) return;
-  for (rocksdb::ColumnFamilyHandle* handle : handles_) db_->DestroyColumnFamilyHandle(handle);
-  db_->Close().PermitUncheckedError();
+Database::~Database() { CloseRocks(); }
+
+rocksdb::Status Database::OpenRocks(bool read_only) {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status =
+      read_only ? rocksdb::DB::OpenForReadOnly(options_, dir_, families_, &handles_, &db)
+                : rocksdb::DB::Open(options_, dir_, families_, &handles_, &db);
+  db_.reset(db);
+  read_only_ = read_only;
+  return status;
 }
 
-rocksdb::Status Database::Resuming(const std::function<rocksdb::Status()>& change) {
-  const rocksdb::Status status = change();
-  if (!status.IsIOError() && !status.IsNoSpace()) return status;
-  const rocksdb::Status resumed = db_->Resume();
-  if (resumed.ok()) return change();
-  if (resumed.severity() >= rocksdb::Status::kFatalError) Stop(status);
+void Database::CloseRocks() {
+  if (db_ == nullptr) return;
+  for (rocksdb::ColumnFamilyHandle* handle : handles_) db_->DestroyColumnFamilyHandle(handle);
+  handles_.clear();
+  db_->Close().PermitUncheckedError();
+  db_.reset();
+}
+
+// Only what could be written tells; quotas are not in what a file system says.
+bool Database::HasSpace() const {
+  struct statvfs disk = {};
+  if (statvfs(dir_.c_str(), &disk) == 0 && disk.f_bavail * disk.f_frsize < kSpaceBytes) {
+    return false;
+  }
+  const std::string path = dir_ + "/000000.dbtmp";  // RocksDB removes such files
+  const rocksdb::Status status = rocksdb::WriteStringToFile(
+      options_.env, std::string(1u << 20, '\0'), path, /*should_sync=*/true);
+  options_.env->DeleteFile(path).PermitUncheckedError();
+  return status.ok();
+}
+
+// RocksDB 7.8.3 gets over a full disk by DB::Resume, but by half: it believes in places that it
+// is stopped still (a flush is not waited for, an ingested file gets no number), and may go on
+// in the log whose last append has failed; an assertion, which Debian's build has, then ends the
+// process. Opened anew it is sound.
+bool Database::Recover() {
+  const std::unique_lock<std::shared_timed_mutex> lock(open_, kWaitForUses);
+  if (!lock.owns_lock()) return false;
+  if (!failures_->disk_full) return true;  // somebody else did
+  if (failures_->other || !HasSpace()) return false;
+  CloseRocks();
+  failures_->disk_full = false;
+  if (OpenRocks(/*read_only=*/false).ok()) {
+    const std::lock_guard<std::mutex> sync_lock(sync_mutex_);
+    synced_ = written_;  // by the replay of the log
+    return true;
+  }
+  failures_->disk_full = true;
+  // Reads go on.
+  const rocksdb::Status status = OpenRocks(/*read_only=*/true);
+  if (status.ok()) return false;
+  std::cerr << "ballastd: opening " << Printable(dir_)
+            << " again after the disk was full: " << Printable(status.ToString()) << std::endl;
+  std::abort();
+}
+
+rocksdb::Status Database::Try(const std::function<rocksdb::Status(const Use&)>& change) {
+  const Use use(this);
+  return read_only_ ? rocksdb::Status::NoSpace() : change(use);
+}
+
+rocksdb::Status Database::Apply(const std::function<rocksdb::Status(const Use&)>& change) {
+  rocksdb::Status status = Try(change);
+  if (status.IsNoSpace() && Recover()) status = Try(change);
+  if (!status.ok() && failures_->other) Stop(status);
   return status;
 }
 
@@ -201,7 +274,8 @@ absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync, absl::string
   RETURN_IF_ERROR(CheckWritable(where));
   rocksdb::WriteOptions options;
   options.sync = sync;
-  RETURN_IF_ERROR(FromRocks(Resuming([&] { return db_->Write(options, batch); }), where));
+  const rocksdb::Status status = Apply([&](const Use& use) { return use->Write(options, batch); });
+  RETURN_IF_ERROR(FromRocks(status, where));
   if (sync) return absl::OkStatus();
   std::lock_guard<std::mutex> lock(sync_mutex_);
   ++written_;
@@ -211,9 +285,10 @@ absl::Status Database::Write(rocksdb::WriteBatch* batch, bool sync, absl::string
 // Of a file whose sync has failed the kernel may have dropped pages, and the next one succeeds
 // all the same: so there is none.
 rocksdb::Status Database::SyncLog() {
-  const rocksdb::Status status = db_->SyncWAL();
-  if (status.IsNoSpace()) return Resuming([&] { return db_->SyncWAL(); });
-  if (status.IsIOError()) Stop(status);
+  const Use use(this);
+  if (read_only_) return rocksdb::Status::NoSpace();
+  const rocksdb::Status status = use->SyncWAL();
+  if (!status.ok()) Stop(status);
   return status;
 }
 
@@ -240,16 +315,22 @@ absl::Status Database::Sync() {
 }
 
 absl::Status Database::Flush() {
-  const rocksdb::Status status = Resuming([&] {
-    return db_->Flush(rocksdb::FlushOptions(), {small(), index(), records()});
+  const rocksdb::Status status = Apply([](const Use& use) {
+    return use->Flush(
+        rocksdb::FlushOptions(),
+        {use.family(Family::kSmall), use.family(Family::kIndex), use.family(Family::kRecords)});
   });
   return FromRocks(status, "flushing");
 }
 
-absl::Status Database::DropDeleted(rocksdb::ColumnFamilyHandle* family) {
+absl::Status Database::DropDeleted(Family family) {
   constexpr uint64_t kDeletionsPart = 8;
   rocksdb::TablePropertiesCollection tables;
-  RETURN_IF_ERROR(FromRocks(db_->GetPropertiesOfAllTables(family, &tables), "reading properties"));
+  {
+    const Use use(this);
+    RETURN_IF_ERROR(FromRocks(use->GetPropertiesOfAllTables(use.family(family), &tables),
+                              "reading properties"));
+  }
   uint64_t entries = 0;
   uint64_t deletions = 0;
   for (const auto& [name, table] : tables) {
@@ -257,19 +338,21 @@ absl::Status Database::DropDeleted(rocksdb::ColumnFamilyHandle* family) {
     deletions += table->num_deletions;
   }
   if (deletions == 0 || deletions * kDeletionsPart < entries) return absl::OkStatus();
-  const rocksdb::Status status = Resuming(
-      [&] { return db_->CompactRange(rocksdb::CompactRangeOptions(), family, nullptr, nullptr); });
+  const rocksdb::Status status = Apply([&](const Use& use) {
+    return use->CompactRange(rocksdb::CompactRangeOptions(), use.family(family), nullptr, nullptr);
+  });
   return FromRocks(status, "compacting");
 }
 
 absl::Status Database::ForEach(
-    rocksdb::ColumnFamilyHandle* family, absl::string_view prefix, absl::string_view after,
+    Family family, absl::string_view prefix, absl::string_view after,
     const std::function<bool(absl::string_view key, absl::string_view value)>& each) {
   const std::string end = PrefixEnd(prefix);
   const rocksdb::Slice end_slice(end);
   rocksdb::ReadOptions options;
   if (!end.empty()) options.iterate_upper_bound = &end_slice;
-  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, family));
+  const Use use(this);
+  const std::unique_ptr<rocksdb::Iterator> it(use->NewIterator(options, use.family(family)));
   it->Seek(ToSlice(after < prefix ? prefix : after));
   if (it->Valid() && ToView(it->key()) == after) it->Next();
   for (; it->Valid(); it->Next()) {

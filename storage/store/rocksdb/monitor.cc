@@ -44,7 +44,8 @@ absl::StatusOr<StoreUsage> RocksMonitor::Usage() {
   RETURN_IF_ERROR(AskFileSystem(dir_, &usage));
   usage.blocks = index_->totals();
   usage.dead_bytes = index_->dead_bytes();
-  rocksdb::DB* const db = database_->db();
+  const Database::Use use = database_->use();
+  rocksdb::DB* const db = use.get();
   usage.files_bytes = Sum(db, Properties::kTotalSstFilesSize);
   usage.buffer_bytes = Sum(db, Properties::kCurSizeAllMemTables);
   usage.backlog_bytes = Sum(db, Properties::kEstimatePendingCompactionBytes);
@@ -58,10 +59,10 @@ absl::StatusOr<StoreUsage> RocksMonitor::Usage() {
 absl::Status RocksMonitor::CheckFiles(
     const std::function<absl::Status(absl::string_view problem)>& damaged) {
   std::vector<rocksdb::LiveFileMetaData> files;
-  database_->db()->GetLiveFilesMetaData(&files);
+  database_->use()->GetLiveFilesMetaData(&files);
   for (const rocksdb::LiveFileMetaData& file : files) {
-    if (file.column_family_name != database_->index()->GetName() &&
-        file.column_family_name != database_->records()->GetName()) {
+    if (file.column_family_name != NameOf(Family::kIndex) &&
+        file.column_family_name != NameOf(Family::kRecords)) {
       continue;
     }
     const std::string path = file.db_path + file.name;

@@ -52,8 +52,8 @@ absl::StatusOr<bool> RocksRecords::Holds(absl::string_view record,
                                          absl::Span<const RecordCondition> conditions) {
   for (const RecordCondition& condition : conditions) {
     rocksdb::PinnableSlice value;
-    const rocksdb::Status status = database_->db()->Get(
-        rocksdb::ReadOptions(), database_->records(), FullKey(record, condition.key), &value);
+    const rocksdb::Status status =
+        database_->Get(Family::kRecords, FullKey(record, condition.key), &value);
     if (!status.ok() && !status.IsNotFound()) return FromRocks(status, Named(record));
     const bool holds = condition.value.has_value()
                            ? status.ok() && ToView(value) == *condition.value
@@ -70,10 +70,11 @@ absl::StatusOr<CommitOutcome> RocksRecords::Commit(absl::string_view record,
   rocksdb::WriteBatch batch;
   for (const RecordEdit& edit : edits) {
     const std::string key = FullKey(record, edit.key);
-    RETURN_IF_ERROR(FromRocks(edit.value.has_value()
-                                  ? batch.Put(database_->records(), key, *edit.value)
-                                  : batch.Delete(database_->records(), key),
-                              Named(record)));
+    RETURN_IF_ERROR(
+        FromRocks(edit.value.has_value()
+                      ? batch.Put(database_->use().family(Family::kRecords), key, *edit.value)
+                      : batch.Delete(database_->use().family(Family::kRecords), key),
+                  Named(record)));
   }
   {
     std::lock_guard<std::mutex> lock(Stripe(record));
@@ -93,7 +94,8 @@ absl::StatusOr<CommitOutcome> RocksRecords::Commit(absl::string_view record,
 absl::StatusOr<std::vector<std::optional<std::string>>> RocksRecords::Read(
     absl::string_view record, absl::Span<const std::string> keys) {
   RETURN_IF_ERROR(CheckRecordName(record));
-  rocksdb::ManagedSnapshot snapshot(database_->db());
+  const Database::Use use = database_->use();
+  rocksdb::ManagedSnapshot snapshot(use.get());
   rocksdb::ReadOptions options;
   options.snapshot = snapshot.snapshot();
   std::vector<std::optional<std::string>> values;
@@ -101,7 +103,7 @@ absl::StatusOr<std::vector<std::optional<std::string>>> RocksRecords::Read(
   for (const std::string& key : keys) {
     std::string value;
     const rocksdb::Status status =
-        database_->db()->Get(options, database_->records(), FullKey(record, key), &value);
+        use->Get(options, use.family(Family::kRecords), FullKey(record, key), &value);
     if (status.IsNotFound()) {
       values.emplace_back(std::nullopt);
       continue;
@@ -118,7 +120,7 @@ absl::StatusOr<RecordPage> RocksRecords::List(absl::string_view record, absl::st
   RecordPage page;
   const size_t skip = record.size() + 1;
   const std::string from = after.empty() ? std::string() : FullKey(record, after);
-  RETURN_IF_ERROR(database_->ForEach(database_->records(), FullKey(record, prefix), from,
+  RETURN_IF_ERROR(database_->ForEach(Family::kRecords, FullKey(record, prefix), from,
                                      [&](absl::string_view key, absl::string_view value) {
                                        page.more = page.items.size() >= limit;
                                        if (page.more) return false;
