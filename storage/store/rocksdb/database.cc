@@ -40,7 +40,9 @@ class FailureListener : public rocksdb::EventListener {
     if (reason == rocksdb::BackgroundErrorReason::kCompaction && error->IsCorruption()) {
       *error = rocksdb::Status::OK();
     } else if (error->severity() >= rocksdb::Status::kHardError) {
-      (error->IsNoSpace() ? failures_->disk_full : failures_->other) = true;
+      // Whatever fails after that follows from it ("Seen error. Skip writing buffer").
+      if (error->IsNoSpace()) failures_->disk_full = true;
+      if (!failures_->disk_full) failures_->other = true;
     }
   }
   // See Database::Recover.
@@ -251,6 +253,7 @@ rocksdb::Status Database::Try(const std::function<rocksdb::Status(const Use&)>& 
 }
 
 rocksdb::Status Database::Apply(const std::function<rocksdb::Status(const Use&)>& change) {
+  if (failures_->disk_full && !Recover()) return rocksdb::Status::NoSpace();
   rocksdb::Status status = Try(change);
   if (status.IsNoSpace() && Recover()) status = Try(change);
   if (!status.ok() && failures_->other) Stop(status);
