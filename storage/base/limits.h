@@ -67,7 +67,7 @@ struct Limits {
   uint64_t connection_streams_max = 1000;  // calls at once on one connection
   uint64_t unary_bytes_max = 4u << 20;     // one request message (gRPC's default)
   uint64_t page_entries_max = 1000;        // items in one page of a listing
-  uint64_t block_file_bytes = 64u << 20;   // a block file is finished, and durable, at this size
+  uint64_t block_file_bytes = 64u << 20;   // of a push, not durable at a time; more if below 16 MiB
   uint64_t block_cache_bytes = 32u << 20;  // pinned and recently read blocks
   uint64_t label_bytes_max = 4096;         // message, and all labels of a version together
   uint64_t aliases_max = 1000;             // aliases of one model

@@ -16,9 +16,9 @@ namespace ballast {
 namespace {
 
 // What a crash may cost a push: the file that is filled, the one before that becomes
-// durable, and some MiB that wait in memory before them.
+// durable, and some MiB that wait before them: in memory, and in the windows of gRPC and TCP.
 uint64_t FileBytes(uint64_t block_file_bytes) {
-  constexpr uint64_t kWaitingBytes = 4u << 20;
+  constexpr uint64_t kWaitingBytes = 8u << 20;
   return (block_file_bytes - std::min(block_file_bytes / 2, kWaitingBytes)) / 2;
 }
 
