@@ -52,6 +52,7 @@ ModelDescription ModelFromProto(const v1::Model& model) {
   out.versions = model.versions();
   out.aliases.insert(model.aliases().begin(), model.aliases().end());
   out.has_schema = model.has_schema();
+  out.numbers_used = model.numbers_used();
   return out;
 }
 

@@ -170,17 +170,13 @@ absl::StatusOr<std::optional<BackupRun::Snapshot>> BackupRun::Look(const std::st
   RETURN_IF_ERROR(first.status());
   ASSIGN_OR_RETURN(snapshot.versions, client_->AllVersions(model));
   std::reverse(snapshot.versions.begin(), snapshot.versions.end());
-  ASSIGN_OR_RETURN(const std::vector<VersionDescription> deleted, client_->DeletedVersions(model));
   RETURN_IF_ERROR(AddExtras(*first, &snapshot.facts));
   ASSIGN_OR_RETURN(const ModelDescription last, client_->GetModel(model));
   if (last.aliases != first->aliases || last.has_schema != first->has_schema) return std::nullopt;
   // Those that were pushed meanwhile belong to a later state.
   std::erase_if(snapshot.versions,
                 [&](const VersionDescription& version) { return version.version > first->latest; });
-  uint64_t& used = snapshot.facts.numbers_used;
-  for (const VersionDescription& version : snapshot.versions)
-    used = std::max(used, version.version);
-  for (const VersionDescription& version : deleted) used = std::max(used, version.version);
+  snapshot.facts.numbers_used = std::max(snapshot.facts.numbers_used, first->numbers_used);
   for (const auto& [alias, number] : first->aliases) {
     const bool there =
         std::any_of(snapshot.versions.begin(), snapshot.versions.end(),

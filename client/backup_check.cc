@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/backup_folder.h"
 #include "client/connection.h"
+#include "client/failed_models.h"
 #include "storage/base/crc32.h"
 #include "storage/base/status.h"
 
@@ -70,13 +71,22 @@ class Checker {
 }  // namespace
 
 absl::StatusOr<BackupCheck> CheckBackup(const std::string& folder, const CallControl& control,
-                                        const Limits& limits) {
+                                        const Limits& limits,
+                                        const std::function<void(const std::string& line)>& warn) {
   Operation operation(control, CancelToken());
   ASSIGN_OR_RETURN(const std::unique_ptr<BackupFolder> from,
                    BackupFolder::OpenForReading(folder, limits));
   ASSIGN_OR_RETURN(const std::vector<std::string> models, from->Models());
+  RETURN_IF_ERROR(from->TellUnfinished(warn));
   Checker checker(from.get(), &operation);
-  for (const std::string& model : models) RETURN_IF_ERROR(checker.CheckModel(model));
+  FailedModels failed(warn);
+  for (const std::string& model : models) {
+    const absl::Status checked = checker.CheckModel(model);
+    if (checked.ok()) continue;
+    if (!IsOfTheModel(checked)) return checked;
+    failed.Add(NamingModel(checked, model));
+  }
+  RETURN_IF_ERROR(failed.Summary("restored"));
   return checker.check();
 }
 

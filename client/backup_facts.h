@@ -29,7 +29,7 @@ namespace ballast {
 
 struct ModelFacts {
   std::string model;
-  uint64_t numbers_used = 0;       // the highest that is known to have been a version's
+  uint64_t numbers_used = 0;       // the next version's number is larger
   std::vector<uint64_t> versions;  // live when it was written; ascending
   std::map<std::string, uint64_t> aliases;
   std::optional<RetentionRules> retention;

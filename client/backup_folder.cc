@@ -79,7 +79,8 @@ absl::StatusOr<std::unique_ptr<BackupFolder>> BackupFolder::OpenForWriting(const
   std::unique_ptr<BackupFolder> folder(new BackupFolder(path, limits, std::move(step)));
   RETURN_IF_ERROR(folder->Prepare());
   RETURN_IF_ERROR(folder->RemoveLeftovers());
-  ASSIGN_OR_RETURN(folder->blocks_, PackedBlocks::Open(path + "/packs", limits));
+  ASSIGN_OR_RETURN(folder->blocks_,
+                   PackedBlocks::Open(path + "/packs", limits, PackedBlocks::Damaged::kRefused));
   return folder;
 }
 
@@ -87,7 +88,8 @@ absl::StatusOr<std::unique_ptr<BackupFolder>> BackupFolder::OpenForReading(const
                                                                            const Limits& limits) {
   std::unique_ptr<BackupFolder> folder(new BackupFolder(path, limits, nullptr));
   RETURN_IF_ERROR(folder->CheckFormat());
-  ASSIGN_OR_RETURN(folder->blocks_, PackedBlocks::Open(path + "/packs", limits));
+  ASSIGN_OR_RETURN(folder->blocks_,
+                   PackedBlocks::Open(path + "/packs", limits, PackedBlocks::Damaged::kLeftOut));
   return folder;
 }
 
@@ -157,21 +159,40 @@ std::string BackupFolder::ModelDir(const std::string& model) const {
   return absl::StrCat(path_, "/models/", absl::StrReplaceAll(model, {{"/", "+"}}));
 }
 
-absl::StatusOr<std::vector<std::string>> BackupFolder::Models() const {
-  ASSIGN_OR_RETURN(const std::vector<FolderEntry> entries, ListFolder(path_ + "/models", limits_));
+// A folder without model.json was made for versions that are in no state.
+absl::StatusOr<std::vector<std::string>> BackupFolder::ModelFolders(bool finished) const {
+  const auto entries = ListFolder(path_ + "/models", limits_);
+  if (absl::IsNotFound(entries.status())) {
+    return absl::DataLossError(absl::StrCat(
+        Named(path_), ": has no models/: the backup did not begin, or it is gone; back up again"));
+  }
+  RETURN_IF_ERROR(entries.status());
   std::vector<std::string> models;
-  for (const FolderEntry& entry : entries) {
+  for (const FolderEntry& entry : *entries) {
     std::string model = absl::StrReplaceAll(entry.name, {{"+", "/"}});
+    if (!entry.is_folder || !CheckModelName(model).ok()) continue;
     std::error_code error;
-    // A folder without it was made for versions that never became part of a state.
-    if (!entry.is_folder || !CheckModelName(model).ok() ||
-        !fs::exists(ModelDir(model) + "/model.json", error)) {
-      continue;
-    }
+    if (fs::exists(ModelDir(model) + "/model.json", error) != finished) continue;
     models.push_back(std::move(model));
   }
   std::sort(models.begin(), models.end());
   return models;
+}
+
+absl::StatusOr<std::vector<std::string>> BackupFolder::Models() const {
+  return ModelFolders(/*finished=*/true);
+}
+
+absl::Status BackupFolder::TellUnfinished(
+    const std::function<void(const std::string& line)>& warn) const {
+  if (!warn) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto unfinished, ModelFolders(/*finished=*/false));
+  for (const std::string& model : unfinished) {
+    warn(absl::StrCat(model,
+                      ": left out: the backup ended before it was whole, or its model.json "
+                      "is gone; back up again"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ModelFacts> BackupFolder::ReadModel(const std::string& model) const {

@@ -35,9 +35,9 @@ class BackupFolder {
   using StepHook = std::function<absl::Status(absl::string_view step)>;
 
   // For writing: makes the folder if it is not there, takes what an interrupted writer left
-  // away, and locks it. For reading: as it is.
+  // away, and locks it. For reading: as it is; damaged packs only matter to what needs them.
   // Errors: NotFound  (reading). FailedPrecondition  other files and no FORMAT, a newer
-  //         format, another writer. DataLoss, InvalidArgument  a pack that is damaged.
+  //         format, another writer. DataLoss  (writing) a pack that is damaged; a part is gone.
   static absl::StatusOr<std::unique_ptr<BackupFolder>> OpenForWriting(const std::string& path,
                                                                       const Limits& limits,
                                                                       StepHook step);
@@ -49,8 +49,10 @@ class BackupFolder {
 
   // The names of all models, ascending.
   absl::StatusOr<std::vector<std::string>> Models() const;
-  // Errors: NotFound. DataLoss, InvalidArgument, FailedPrecondition  as DecodeModelFacts; also
-  //         facts of another model or version than the file's name says.
+  // A line for each model that an interrupted backup began with and is in no state. Null: none.
+  absl::Status TellUnfinished(const std::function<void(const std::string& line)>& warn) const;
+  // Errors: NotFound. FailedPrecondition  a newer format. DataLoss  as DecodeModelFacts, also what
+  //         is malformed, and facts of another model or version than the file's name says.
   absl::StatusOr<ModelFacts> ReadModel(const std::string& model) const;
   absl::StatusOr<VersionFacts> ReadVersion(const std::string& model, uint64_t version) const;
   // Of one that model.json lists. Errors: as ReadVersion, but DataLoss if it is not there.
@@ -74,6 +76,7 @@ class BackupFolder {
   absl::Status CheckFormat() const;
   absl::Status Step(absl::string_view step) const;
   std::string ModelDir(const std::string& model) const;
+  absl::StatusOr<std::vector<std::string>> ModelFolders(bool finished) const;
   absl::Status Queue(std::string file, std::string bytes);
 
   const std::string path_;

@@ -109,7 +109,8 @@ absl::Status PackWriter::Commit() {
 }
 
 absl::StatusOr<std::unique_ptr<PackedBlocks>> PackedBlocks::Open(const std::string& dir,
-                                                                 const Limits& limits) {
+                                                                 const Limits& limits,
+                                                                 Damaged damaged) {
   std::unique_ptr<PackedBlocks> blocks(new PackedBlocks(dir));
   const absl::StatusOr<std::vector<FolderEntry>> entries = ListFolder(dir, limits);
   // Without packs only what needs their blocks is damaged, and Read says so.
@@ -117,7 +118,12 @@ absl::StatusOr<std::unique_ptr<PackedBlocks>> PackedBlocks::Open(const std::stri
   RETURN_IF_ERROR(entries.status());
   for (const FolderEntry& entry : *entries) {
     if (entry.is_folder || NumberOfName(entry.name) == 0) continue;
-    RETURN_IF_ERROR(blocks->AddPack(entry.name));
+    const absl::Status added = blocks->AddPack(entry.name);
+    if (absl::IsDataLoss(added) && damaged == Damaged::kLeftOut) {
+      blocks->left_out_.Update(added);
+    } else {
+      RETURN_IF_ERROR(added);
+    }
   }
   return blocks;
 }
@@ -131,6 +137,8 @@ absl::Status PackedBlocks::AddPack(const std::string& name) {
   if (absl::IsDataLoss(read.status())) return DamagedPack(where, read.status().message());
   RETURN_IF_ERROR(read.status(), where);
   const std::string& index = *read;
+  std::vector<std::pair<Digest, Place>> places;
+  places.reserve(index.size() / kEntryBytes);
   const uint64_t data_end = pack.file->size_bytes() - kFooterBytes - index.size();
   for (size_t at = 0; at < index.size(); at += kEntryBytes) {
     const absl::string_view entry = absl::string_view(index).substr(at, kEntryBytes);
@@ -140,12 +148,13 @@ absl::Status PackedBlocks::AddPack(const std::string& name) {
     place.size_bytes = static_cast<uint32_t>(NumberAt(entry, Digest::kBytes + 8, 4));
     if (place.size_bytes == 0 || place.size_bytes > kBlockBytes ||
         !InRange(place.offset, place.size_bytes, data_end)) {
-      return absl::DataLossError(absl::StrCat(where, ": a block of the index is ", place.size_bytes,
-                                              " bytes at offset ", place.offset,
-                                              ", want one within the file"));
+      return DamagedPack(
+          where, absl::StrCat("a block of the index is ", place.size_bytes, " bytes at offset ",
+                              place.offset, ", want one within the file"));
     }
-    places_.try_emplace(*Digest::FromBytes(entry.substr(0, Digest::kBytes)), place);
+    places.emplace_back(*Digest::FromBytes(entry.substr(0, Digest::kBytes)), place);
   }
+  for (const auto& [digest, place] : places) places_.try_emplace(digest, place);
   packs_.push_back(std::move(pack));
   last_number_ = std::max(last_number_, NumberOfName(name));
   return absl::OkStatus();
@@ -159,7 +168,8 @@ absl::StatusOr<std::string> PackedBlocks::Read(const Digest& digest) const {
   const auto it = places_.find(digest);
   if (it == places_.end()) {
     return absl::DataLossError(
-        absl::StrCat(Printable(dir_), ": block ", digest.Hex(), " is in none of the packs"));
+        absl::StrCat(Printable(dir_), ": block ", digest.Hex(), " is in none of the packs",
+                     left_out_.ok() ? "" : ", and one is damaged: ", left_out_.message()));
   }
   const Place& place = it->second;
   const Pack& pack = packs_[place.pack];

@@ -53,14 +53,17 @@ class PackWriter {
 // thread-safe.
 class PackedBlocks {
  public:
+  enum class Damaged { kRefused, kLeftOut };
+
   // `dir` is the folder's packs/. Reads the indexes; nothing in them is trusted.
-  // Errors: DataLoss  an index fails its checksum, or its entries lie outside the file.
-  //         InvalidArgument  not a pack. Those of reading files.
+  // Errors: DataLoss  a pack is none, its index fails its checksum, or entries of it lie outside
+  //         the file; only if such packs are refused. Those of reading files.
   static absl::StatusOr<std::unique_ptr<PackedBlocks>> Open(const std::string& dir,
-                                                            const Limits& limits);
+                                                            const Limits& limits, Damaged damaged);
 
   bool Has(const Digest& digest) const { return places_.contains(digest); }
-  // Errors: DataLoss  no pack has it, or the bytes fail their SHA-256. Unavailable.
+  // Errors: DataLoss  no pack has it (and one that was left out, if any), or the bytes fail
+  //         their SHA-256. Unavailable.
   absl::StatusOr<std::string> Read(const Digest& digest) const;
   // What a pack under this name has, once it is committed.
   absl::Status AddPack(const std::string& name);
@@ -82,6 +85,7 @@ class PackedBlocks {
   explicit PackedBlocks(std::string dir) : dir_(std::move(dir)) {}
 
   const std::string dir_;
+  absl::Status left_out_;  // why the first damaged pack was
   uint64_t last_number_ = 0;
   std::vector<Pack> packs_;
   absl::flat_hash_map<Digest, Place> places_;

@@ -1,5 +1,6 @@
 #include "client/failed_models.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 
@@ -20,6 +21,16 @@ absl::Status FailedModels::Summary(absl::string_view done) const {
   counted.ForEachPayload(
       [&](absl::string_view url, const absl::Cord& payload) { more.SetPayload(url, payload); });
   return more;
+}
+
+bool IsOfTheModel(const absl::Status& status) {
+  return absl::IsDataLoss(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsInvalidArgument(status);
+}
+
+absl::Status NamingModel(const absl::Status& status, const std::string& model) {
+  const bool named = absl::StartsWith(status.message(), model + ":");
+  return named ? status : WithContext(status, model);
 }
 
 }  // namespace ballast

@@ -31,6 +31,11 @@ class FailedModels {
   absl::Status worst_;
 };
 
+// What is wrong with one model and says nothing about the next one.
+bool IsOfTheModel(const absl::Status& status);
+// The status with the model's name in front, unless it is there.
+absl::Status NamingModel(const absl::Status& status, const std::string& model);
+
 }  // namespace ballast
 
 #endif  // BALLAST_CLIENT_FAILED_MODELS_H_

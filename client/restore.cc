@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/answers.h"
@@ -92,6 +91,7 @@ class RestoreRun {
   absl::Status Step(absl::string_view step) const {
     return options_.step ? options_.step(step) : absl::OkStatus();
   }
+  absl::Status ReserveNumbers(const std::string& to, uint64_t numbers_used);
   absl::StatusOr<Present> Look(const std::string& model);
   absl::StatusOr<bool> IsBegun(const ModelFacts& facts, const Present& present);
   absl::Status RestoreVersions(const ModelFacts& facts, const std::string& to,
@@ -127,12 +127,13 @@ absl::StatusOr<RestoreRun::Present> RestoreRun::Look(const std::string& model) {
   return present;
 }
 
-// A restore that was stopped before its last version leaves the first ones of the folder and
-// nothing else: what it did not come to is nobody's choice.
+// A restore that was stopped before its last version leaves the first ones of the folder (or its
+// numbers, if there is none) and nothing else: what it did not come to is nobody's choice.
 absl::StatusOr<bool> RestoreRun::IsBegun(const ModelFacts& facts, const Present& present) {
   const ModelDescription& model = *present.model;
-  if (!model.aliases.empty() || model.has_schema || present.versions.empty()) return false;
-  if (present.versions.size() >= facts.versions.size()) return false;
+  if (!model.aliases.empty() || model.has_schema) return false;
+  if (present.versions.empty() != facts.versions.empty()) return false;
+  if (!facts.versions.empty() && present.versions.size() >= facts.versions.size()) return false;
   auto number = facts.versions.begin();
   for (const auto& [version, digest] : present.versions) {
     if (version != *number++) return false;
@@ -144,16 +145,31 @@ absl::StatusOr<bool> RestoreRun::IsBegun(const ModelFacts& facts, const Present&
 
 absl::Status RestoreRun::RestoreModel(const std::string& from, const std::string& to) {
   ASSIGN_OR_RETURN(const ModelFacts facts, folder_->ReadModel(from));
-  if (facts.versions.empty() && facts.schema.empty()) return absl::OkStatus();
+  if (facts.versions.empty() && facts.schema.empty() && facts.numbers_used == 0) {
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(const Present present, Look(to));
   bool takes_facts = options_.overwrite_facts || !present.model.has_value();
   if (!takes_facts) {
     ASSIGN_OR_RETURN(takes_facts, IsBegun(facts, present));
   }
   RETURN_IF_ERROR(RestoreVersions(facts, to, present));
+  if (facts.versions.empty()) RETURN_IF_ERROR(ReserveNumbers(to, facts.numbers_used));
   RETURN_IF_ERROR(takes_facts ? RestoreFacts(facts, to) : TellDifferences(facts, to));
-  ++report_.models;
+  if (!facts.versions.empty() || !facts.schema.empty()) ++report_.models;
   return absl::OkStatus();
+}
+
+// Of a model whose versions are all deleted; otherwise its last version does it.
+absl::Status RestoreRun::ReserveNumbers(const std::string& to, uint64_t numbers_used) {
+  if (numbers_used == 0) return absl::OkStatus();
+  v1::ReserveNumbersRequest request;
+  request.set_model(to);
+  request.set_numbers_used(numbers_used);
+  request.set_request_id(NewRequestId());
+  v1::ReserveNumbersResponse response;
+  RETURN_IF_ERROR(connection_->Unary("ReserveNumbers", request, &response));
+  return Step("numbers reserved");
 }
 
 absl::Status RestoreRun::RestoreVersions(const ModelFacts& facts, const std::string& to,
@@ -277,17 +293,6 @@ absl::Status RestoreRun::RestoreRetention(const ModelFacts& facts, const std::st
   return Step("retention restored");
 }
 
-// What is wrong with one model and says nothing about the next one.
-bool IsOfTheModel(const absl::Status& status) {
-  return absl::IsDataLoss(status) || absl::IsFailedPrecondition(status) ||
-         absl::IsInvalidArgument(status);
-}
-
-absl::Status NamingModel(const absl::Status& status, const std::string& model) {
-  const bool named = absl::StartsWith(status.message(), model + ":");
-  return named ? status : WithContext(status, model);
-}
-
 // The models to restore: all, or one that may get another name.
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Chosen(
     const BackupFolder& folder, const RestoreOptions& options) {
@@ -315,6 +320,7 @@ absl::StatusOr<RestoreReport> Client::Restore(const std::string& folder,
   ASSIGN_OR_RETURN(const std::unique_ptr<BackupFolder> from,
                    BackupFolder::OpenForReading(folder, impl_->connection.limits()));
   ASSIGN_OR_RETURN(const auto chosen, Chosen(*from, options));
+  RETURN_IF_ERROR(from->TellUnfinished(options.warn));
   RestoreRun run(this, &impl_->connection, &operation, from.get(), &options);
   FailedModels failed(options.warn);
   for (const auto& [model, to] : chosen) {

@@ -53,6 +53,7 @@ using Generic21 = Stub::WithGenericMethod_GetRetention<Generic20>;
 using Generic22 = Stub::WithGenericMethod_Watch<Generic21>;
 using Generic23 = Stub::WithGenericMethod_Diff<Generic22>;
 using Generic24 = Stub::WithGenericMethod_PullBlocks<Generic23>;
+using Generic25 = Stub::WithGenericMethod_ReserveNumbers<Generic24>;
 
 using OperationsStub = v1::Operations;
 using GenericOperations0 = OperationsStub::WithCallbackMethod_GetStats<OperationsStub::Service>;
@@ -111,7 +112,7 @@ grpc::ServerUnaryReactor* ServeNamed(const CallContext& with, const char* method
   return reactor;
 }
 
-class NamedRegistry : public Generic24 {
+class NamedRegistry : public Generic25 {
  public:
   // `with` must outlive this.
   explicit NamedRegistry(const CallContext* with) : with_(with) {}

@@ -1,9 +1,11 @@
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
+#include "client/cli/exit_code.h"
 #include "client/cli/text.h"
 #include "storage/base/status.h"
 
@@ -26,10 +28,15 @@ absl::Status PrintDone(Session* session, const std::string& folder, const Backup
                                      " new, ", BytesText(report.bytes_new), " fetched)\n"));
 }
 
-absl::Status RunBackup(Session* session, const std::string& folder, const std::string& model) {
+// `model` nullopt: all.
+absl::Status RunBackup(Session* session, const std::string& folder,
+                       const std::optional<std::string>& model) {
   BackupOptions options;
-  options.model = model;
-  if (!model.empty()) RETURN_IF_ERROR(CheckModel(model));
+  if (model.has_value()) {
+    RETURN_IF_ERROR(CheckModel(*model));
+    options.model = *model;
+  }
+  if (folder.empty()) return UsageError("DIR is \"\", want a folder");
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   options.control = session->Control();
   std::vector<std::string> warnings;
@@ -57,7 +64,7 @@ void AddBackup(CLI::App* app, Session* session, Command* chosen) {
       "copy all models into a folder, beside everything else; what it has already is "
       "not fetched again, what is damaged is named and left out");
   backup->add_option("DIR", *folder, "the folder; made if it is not there")->required();
-  backup->callback([=] { *chosen = [=] { return RunBackup(session, *folder, ""); }; });
+  backup->callback([=] { *chosen = [=] { return RunBackup(session, *folder, std::nullopt); }; });
 }
 
 void AddExport(CLI::App* app, Session* session, Command* chosen) {

@@ -1,6 +1,7 @@
 #include <ballast/local.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,26 +15,32 @@ namespace {
 
 struct RestoreFlags {
   std::string folder;
-  std::string model;
+  std::optional<std::string> model;  // another name for it
   bool dry_run = false;
   bool overwrite = false;
 };
 
 absl::Status CheckOnly(Session* session, const std::string& folder) {
-  ASSIGN_OR_RETURN(const BackupCheck check,
-                   CheckBackup(folder, session->Control(), session->limits()));
+  std::vector<std::string> warnings;
+  const auto check =
+      CheckBackup(folder, session->Control(), session->limits(), [&](const std::string& line) {
+        session->Warn({line});
+        warnings.push_back(line);
+      });
   session->EndProgress();
+  RETURN_IF_ERROR(check.status());
   if (session->json()) {
     return session->Print(JsonLine({{"folder", folder},
                                     {"dry_run", true},
-                                    {"models", check.models},
-                                    {"versions", check.versions},
-                                    {"blocks", check.blocks},
-                                    {"bytes", check.bytes}}));
+                                    {"models", check->models},
+                                    {"versions", check->versions},
+                                    {"blocks", check->blocks},
+                                    {"bytes", check->bytes},
+                                    {"warnings", warnings}}));
   }
-  return session->Print(absl::StrCat(Printable(folder), ": ", Count(check.models, "model"), ", ",
-                                     Count(check.versions, "version"), ", ", BytesText(check.bytes),
-                                     ": all sound\n"));
+  return session->Print(absl::StrCat(Printable(folder), ": ", Count(check->models, "model"), ", ",
+                                     Count(check->versions, "version"), ", ",
+                                     BytesText(check->bytes), ": all sound\n"));
 }
 
 absl::Status PrintDone(Session* session, const std::string& folder, const RestoreReport& report,
@@ -53,11 +60,11 @@ absl::Status PrintDone(Session* session, const std::string& folder, const Restor
 }
 
 absl::Status RunRestore(Session* session, const RestoreFlags& flags, bool single) {
-  if (!flags.model.empty()) RETURN_IF_ERROR(CheckModel(flags.model));
+  if (flags.model.has_value()) RETURN_IF_ERROR(CheckModel(*flags.model));
   if (flags.dry_run) return CheckOnly(session, flags.folder);
   RestoreOptions options;
   options.single = single;
-  options.as = flags.model;
+  options.as = flags.model.value_or("");
   options.overwrite_facts = flags.overwrite;
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   options.control = session->Control();

@@ -46,6 +46,7 @@ void ModelToProto(const ModelInfo& model, v1::Model* out) {
   out->set_versions(model.versions);
   out->mutable_aliases()->insert(model.aliases.begin(), model.aliases.end());
   out->set_has_schema(model.has_schema);
+  out->set_numbers_used(model.numbers_used);
 }
 
 absl::Status ListModels(const Services& services, Call* call, const v1::ListModelsRequest& request,

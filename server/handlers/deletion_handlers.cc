@@ -1,4 +1,4 @@
-// Deleting and bringing back versions, what they take up, and retention rules.
+// Deleting and bringing back versions, what they take up, retention rules, and numbers.
 
 #include <optional>
 #include <utility>
@@ -129,6 +129,14 @@ absl::Status GetRetention(const Services& services, Call* call,
   return absl::OkStatus();
 }
 
+absl::Status ReserveNumbers(const Services& services, Call* call,
+                            const v1::ReserveNumbersRequest& request, v1::ReserveNumbersResponse*) {
+  RETURN_IF_ERROR(
+      BeginChange(services, call, request.model(), request.request_id(), Action::kImport));
+  return services.catalog->ReserveNumbers(request.model(), request.numbers_used(),
+                                          {request.request_id(), call->principal});
+}
+
 }  // namespace
 
 void AddDeletionMethods(const Services& services, MethodTable* table) {
@@ -145,6 +153,7 @@ void AddDeletionMethods(const Services& services, MethodTable* table) {
   add("GetVersionUse", GetVersionUse);
   add("SetRetention", SetRetention);
   add("GetRetention", GetRetention);
+  add("ReserveNumbers", ReserveNumbers);
 }
 
 }  // namespace ballast

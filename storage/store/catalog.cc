@@ -189,6 +189,28 @@ absl::StatusOr<uint64_t> CatalogImpl::Change(absl::string_view model, absl::stri
                                              kCommitAttemptsMax, " attempts; try again"));
 }
 
+absl::Status CatalogImpl::ReserveNumbers(absl::string_view model, uint64_t numbers_used,
+                                         const Requester& by) {
+  RETURN_IF_ERROR(CheckModelName(model));
+  RETURN_IF_ERROR(CheckRequestId(by.request_id));
+  if (numbers_used > kVersionMax) {
+    return MalformedError(model, ": ", numbers_used, " numbers used, want at most ", kVersionMax);
+  }
+  const std::string key(kHeadKey);
+  return Change(model, by.request_id, Operation::kReserveNumbers,
+                [&](const std::string&, bool) -> absl::StatusOr<Plan> {
+                  ASSIGN_OR_RETURN(const auto now, ReadOne(ModelRecord(model), key));
+                  ModelHead head;
+                  if (now.has_value()) {
+                    ASSIGN_OR_RETURN(head, DecodeHead(*now), model);
+                  }
+                  if (now.has_value() && head.newest >= numbers_used) return Plan{true, 0, {}, {}};
+                  head.newest = numbers_used;
+                  return Plan{false, 0, {{key, now}}, {{key, EncodeHead(head)}}};
+                })
+      .status();
+}
+
 absl::StatusOr<bool> RaiseAll(BlobStore* blobs, absl::Span<const Digest> digests, Epoch epoch) {
   constexpr size_t kSlice = 4096;
   for (size_t i = 0; i < digests.size(); i += kSlice) {

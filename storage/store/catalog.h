@@ -200,6 +200,11 @@ class Catalog {
                                     const Requester& by) = 0;
   virtual absl::StatusOr<std::optional<Retention>> GetRetention(absl::string_view model) = 0;
 
+  // From now on versions get numbers above `numbers_used`. Makes the model if it is new.
+  // Errors: InvalidArgument  above kVersionMax.
+  virtual absl::Status ReserveNumbers(absl::string_view model, uint64_t numbers_used,
+                                      const Requester& by) = 0;
+
   // The model's gate, as JSON text; NotFound if none is bound. Binding makes the
   // model if it is new.
   virtual absl::Status BindSchema(absl::string_view model, absl::string_view schema_json,

@@ -55,6 +55,7 @@ struct ModelInfo {
   uint64_t versions = 0;  // live versions, if cheap to know; counted by GetModel
   std::map<std::string, uint64_t> aliases;
   bool has_schema = false;
+  uint64_t numbers_used = 0;  // the next version's number is larger
 };
 
 // Versions with this label, whatever its value if there is none here.

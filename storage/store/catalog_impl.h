@@ -62,6 +62,8 @@ class CatalogImpl : public Catalog {
   absl::Status SetRetention(absl::string_view model, const std::optional<Retention>& rules,
                             const Requester& by) override;
   absl::StatusOr<std::optional<Retention>> GetRetention(absl::string_view model) override;
+  absl::Status ReserveNumbers(absl::string_view model, uint64_t numbers_used,
+                              const Requester& by) override;
   absl::Status BindSchema(absl::string_view model, absl::string_view schema_json,
                           absl::string_view request_id) override;
   absl::Status UnbindSchema(absl::string_view model, absl::string_view request_id) override;

@@ -129,6 +129,7 @@ absl::StatusOr<std::optional<ModelInfo>> CatalogImpl::ReadModel(const std::strin
   if (values[0].has_value()) {
     ASSIGN_OR_RETURN(const ModelHead head, DecodeHead(*values[0]), model);
     info.versions = head.live;
+    info.numbers_used = head.newest;
   }
   ASSIGN_OR_RETURN(info.latest, NewestWith(model, kVersionPrefix));
   ASSIGN_OR_RETURN(info.aliases, Aliases(model));

@@ -101,6 +101,7 @@ enum class Operation : char {
   kUnbindSchema = 'u',
   kSetRetention = 't',
   kUndelete = 'n',
+  kReserveNumbers = 'v',
   kDelete = 'd',  // answer: how many versions were deleted
 };
 struct RequestAnswer {

@@ -522,6 +522,61 @@ TEST_F(BackupTest, WhatIsSoundIsSavedBesideWhatIsDamaged) {
   EXPECT_TRUE(to_->GetVersion("sound:1").ok());
 }
 
+TEST_F(BackupTest, WhatIsSoundIsRestoredBesideADamagedPack) {
+  Push(from_.get(), "hit", 1);
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  Push(from_.get(), "sound", 2);
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  const std::string pack = dir_ + "/packs/00000001.pack";
+  std::string bytes = ReadFileBytes(pack);
+  bytes[bytes.size() - 80] ^= 1;  // in its index
+  std::ofstream(pack, std::ios::binary) << bytes;
+  std::vector<std::string> lines;
+  const auto check =
+      CheckBackup(dir_, {}, Limits(), [&](const std::string& line) { lines.push_back(line); });
+  EXPECT_EQ(check.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(lines, ElementsAre(HasSubstr("and one is damaged: " + pack)));
+  const absl::Status restored = to_->Restore(dir_).status();
+  EXPECT_EQ(restored.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(restored.message()), HasSubstr("1 model could not be restored: hit:1: "));
+  EXPECT_TRUE(to_->GetVersion("sound:1").ok());
+  EXPECT_THAT(std::string(from_->Backup(dir_).status().message()), HasSubstr("take the pack away"));
+}
+
+TEST_F(BackupTest, NumbersOfAModelWithoutVersionsAreNotUsedAgain) {
+  Push(from_.get(), "gone", 1);
+  Push(from_.get(), "gone", 2);
+  ASSERT_TRUE(from_->BindSchema("both", kSchema).ok());
+  Push(from_.get(), "kept", 3);
+  ASSERT_TRUE(from_->DeleteVersion("gone", 1).ok());
+  ASSERT_TRUE(from_->DeleteVersion("gone", 2).ok());
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(to_->Restore(dir_).ok());
+  EXPECT_EQ(to_->GetModel("gone")->numbers_used, 2u);
+  EXPECT_EQ(Push(to_.get(), "gone", 4).version, 3u);
+  EXPECT_EQ(Push(to_.get(), "kept", 5).version, 2u);
+}
+
+TEST_F(BackupTest, WhatABackupDidNotFinishIsTold) {
+  Push(from_.get(), "done", 1);
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  Push(from_.get(), "new", 2);
+  ASSERT_TRUE(from_->Backup(dir_).ok());
+  fs::remove(dir_ + "/models/new/model.json");
+  std::vector<std::string> lines;
+  const auto warn = [&](const std::string& line) { lines.push_back(line); };
+  const auto check = CheckBackup(dir_, {}, Limits(), warn);
+  ASSERT_TRUE(check.ok()) << check.status();
+  EXPECT_EQ(check->models, 1u);
+  RestoreOptions options;
+  options.warn = warn;
+  ASSERT_TRUE(to_->Restore(dir_, options).ok());
+  EXPECT_THAT(lines, ElementsAre(HasSubstr("new: left out: "), HasSubstr("new: left out: ")));
+  fs::remove_all(dir_ + "/models");
+  EXPECT_THAT(std::string(CheckBackup(dir_, {}, Limits()).status().message()),
+              HasSubstr("has no models/"));
+}
+
 TEST_F(BackupTest, ADamagedVersionThatTheFolderHasStays) {
   Push(from_.get(), "m", 1);
   ASSERT_TRUE(from_->Backup(dir_).ok());

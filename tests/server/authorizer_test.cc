@@ -166,6 +166,11 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   v1::GetRetentionRequest get_retention;
   get_retention.set_model("m");
   one("GetRetention", get_retention);
+  v1::ReserveNumbersRequest reserve;
+  reserve.set_model("m");
+  reserve.set_numbers_used(3);
+  reserve.set_request_id("numbers");
+  one("ReserveNumbers", reserve);
   v1::CollectGarbageRequest collect;
   one("CollectGarbage", collect);
   collect.set_dry_run(true);
@@ -268,6 +273,7 @@ TEST(Authorizer, EachActionIsDeniedByItself) {
       {"GetVersionUse", 0, Action::kRead},
       {"SetRetention", 0, Action::kSetRetention},
       {"GetRetention", 0, Action::kRead},
+      {"ReserveNumbers", 0, Action::kImport},
       {"CollectGarbage", 0, Action::kCollectGarbage},
       {"CollectGarbage", 1, Action::kCollectGarbage},
       {"GetStats", 0, Action::kOperate},

@@ -295,6 +295,22 @@ TEST_P(Deleting, RetentionIsSetReadAndLifted) {
               IsError(absl::StatusCode::kResourceExhausted, "4097 bytes, want at most 4096"));
 }
 
+TEST_P(Deleting, ReservedNumbersAreNotUsed) {
+  ASSERT_THAT(catalog_->ReserveNumbers("m", 7, {"r", "alice"}), IsOk());
+  EXPECT_EQ(catalog_->GetModel("m")->numbers_used, 7u);
+  EXPECT_EQ(catalog_->GetModel("m")->versions, 0u);
+  Push("m", 1);
+  EXPECT_EQ(catalog_->GetModel("m")->latest, 8u);
+  ASSERT_THAT(catalog_->ReserveNumbers("m", 3, {}), IsOk()) << "used already";
+  Push("m", 2);
+  EXPECT_EQ(catalog_->GetModel("m")->latest, 9u);
+  EXPECT_EQ(catalog_->GetModel("m")->versions, 2u);
+  EXPECT_EQ(catalog_->GetModel("m")->numbers_used, 9u);
+  EXPECT_THAT(catalog_->ReserveNumbers("m", 10'000'000'000, {}),
+              IsError(kInvalid, "want at most 9999999999"));
+  EXPECT_THAT(catalog_->ReserveNumbers("M", 1, {}), IsError(kInvalid, ""));
+}
+
 TEST_P(Deleting, ADamagedRecordOfANewKindIsDataLoss) {
   Push("m", 1);
   Push("m", 2);

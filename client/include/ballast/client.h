@@ -244,6 +244,7 @@ struct ModelDescription {
   uint64_t versions = 0;  // only GetModel counts them
   std::map<std::string, uint64_t> aliases;
   bool has_schema = false;
+  uint64_t numbers_used = 0;  // the next version's number is larger
 };
 
 template <typename T>

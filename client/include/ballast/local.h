@@ -3,6 +3,7 @@
 #ifndef BALLAST_LOCAL_H_
 #define BALLAST_LOCAL_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -45,9 +46,12 @@ struct BackupCheck {
   uint64_t blocks = 0, bytes = 0;  // each once
 };
 // Reads every byte that a restore of a portable folder would need, and compares it with its
-// SHA-256. Errors: DataLoss  names the file. NotFound, FailedPrecondition  no such folder.
-absl::StatusOr<BackupCheck> CheckBackup(const std::string& folder, const CallControl& control,
-                                        const Limits& limits);
+// SHA-256, also of models beside one that is damaged. `warn` gets a line for each damaged model,
+// and for each that a backup did not finish, which a restore leaves out; null: not.
+// Errors: DataLoss  names the file. NotFound, FailedPrecondition  no such folder.
+absl::StatusOr<BackupCheck> CheckBackup(
+    const std::string& folder, const CallControl& control, const Limits& limits,
+    const std::function<void(const std::string& line)>& warn = nullptr);
 
 }  // namespace ballast
 
