@@ -120,6 +120,9 @@ absl::Status RunWatch(Session* session, const WatchFlags& flags) {
   const absl::Status watched = client->Watch(
       subject.model, options, [&](const WatchEvent& event) { return printer.Take(event); });
   RETURN_IF_ERROR(printer.status());
+  if (absl::IsInvalidArgument(watched) && printer.token().empty() && !flags.since.empty()) {
+    return UsageError(absl::StrCat("--since: ", watched.message()));
+  }
   if (!printer.token().empty()) {
     const auto again = WithFlags(session->command_line(), {"--since", printer.token()});
     session->Note(absl::StrCat("to go on: ", CommandText(again)));

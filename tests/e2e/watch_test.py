@@ -105,7 +105,7 @@ class WatchTest(harness.TestCase):
         self.fails(harness.NOT_FOUND, "watch", "no/such", says="no such model")
         self.fails(harness.USAGE, "watch", "m:1", says="want MODEL or MODEL@ALIAS")
         self.fails(harness.USAGE, "watch", "M", says="upper-case")
-        self.fails(harness.FAILURE, "watch", "m", "--since", "x", says="page token")
+        self.fails(harness.USAGE, "watch", "m", "--since", "x", says="page token")
         self.fails(harness.USAGE, "watch", "m", "--count", "0", says="--count")
 
     def test_watches_take_no_threads_of_others_and_no_more_than_their_own(self):
