@@ -48,6 +48,8 @@ class RocksEngineTest : public ::testing::Test {
     }
     return batch->Flush();
   }
+  // The folder as a process leaves it that had no time to close.
+  void EndAsIfKilled() { ASSERT_TRUE(fs::remove(data_ + "/SEAL")); }
   static std::vector<TestBlock> BigBlocks(uint64_t seed, int count) {
     std::vector<TestBlock> blocks;
     for (int i = 0; i < count; ++i) blocks.push_back(MakeBlock(seed + i, 1'000'000));
@@ -147,6 +149,7 @@ TEST_F(RocksEngineTest, EmptiesTmpAtOpen) {
 
 TEST_F(RocksEngineTest, ADatabaseThatIsGoneIsNotMadeAnew) {
   ASSERT_THAT(Open(), IsOk());
+  EndAsIfKilled();
   fs::remove(data_ + "/db/CURRENT");
   EXPECT_THAT(Open(), IsError(absl::StatusCode::kDataLoss, "opening"));
 }
@@ -309,6 +312,7 @@ TEST_F(RocksEngineTest, ATruncatedOrMissingBlockFileIsDataLossAtOpen) {
   ASSERT_THAT(Put((*Open())->blobs(), BigBlocks(1, 2), 1), IsOk());
   const auto files = DbFiles(data_, ".sst", 1'000'000);
   ASSERT_EQ(files.size(), 1u);
+  EndAsIfKilled();
   fs::resize_file(files[0], 700'000);
   EXPECT_THAT(Open(), IsError(absl::StatusCode::kDataLoss, "opening"));
   fs::remove(files[0]);
@@ -330,6 +334,7 @@ TEST_F(RocksEngineTest, AFlippedByteInTheLogIsDataLossAtOpen) {
   std::string bytes = ReadFile(logs[0]);
   bytes[3'000] ^= 1;
   WriteFile(logs[0], bytes);
+  EndAsIfKilled();
   EXPECT_THAT(Open(), IsError(absl::StatusCode::kDataLoss, "opening"));
 }
 
@@ -338,8 +343,51 @@ TEST_F(RocksEngineTest, AnUnfinishedRecordAtTheEndOfTheLogIsForgotten) {
   ASSERT_THAT((*Open())->records()->Commit("r", {}, {{"k", std::string(500, 'x')}}), IsOk());
   const auto logs = DbFiles(data_, ".log", 500);
   ASSERT_EQ(logs.size(), 1u);
+  EndAsIfKilled();
   fs::resize_file(logs[0], fs::file_size(logs[0]) - 100);
   EXPECT_EQ((*(*Open())->records()->Read("r", {"k"}))[0], "v");
+}
+
+TEST_F(RocksEngineTest, ALogThatIsGoneIsDataLossAlsoAfterACrash) {
+  ASSERT_THAT((*Open())->records()->Commit("r", {}, {{"k", "v"}}), IsOk());
+  EndAsIfKilled();
+  for (const std::string& log : DbFiles(data_, ".log", 0)) fs::remove(log);
+  EXPECT_THAT(Open(), IsError(absl::StatusCode::kDataLoss, "holds no log"));
+}
+
+TEST_F(RocksEngineTest, AfterAnOrderlyEndNoFileMayHaveLostItsEnd) {
+  ASSERT_THAT(Put((*Open())->blobs(), BigBlocks(1, 2), 1), IsOk());
+  ASSERT_THAT((*Open())->records()->Commit("r", {}, {{"k", "v"}}), IsOk());
+  ASSERT_TRUE(fs::exists(data_ + "/SEAL"));
+  std::vector<std::string> files = DbFiles(data_, ".sst", 0);
+  for (const std::string& log : DbFiles(data_, ".log", 1)) files.push_back(log);
+  for (const auto& entry : fs::directory_iterator(data_ + "/db")) {
+    const std::string name = entry.path().filename().string();
+    if (name == "CURRENT" || name.rfind("MANIFEST-", 0) == 0) files.push_back(entry.path());
+  }
+  ASSERT_GE(files.size(), 4u);
+  for (const std::string& file : files) {
+    const std::string bytes = ReadFile(file);
+    for (const size_t left : {bytes.size() - 1, bytes.size() / 2, size_t{0}}) {
+      WriteFile(file, bytes.substr(0, left));
+      EXPECT_THAT(Open(), IsError(absl::StatusCode::kDataLoss, fs::path(file).filename().string()));
+    }
+    fs::remove(file);
+    EXPECT_THAT(Open(), IsError(absl::StatusCode::kDataLoss, "is gone since the database was"));
+    WriteFile(file, bytes);
+  }
+  const auto engine = Open();
+  ASSERT_THAT(engine, IsOk()) << "nothing was changed by looking";
+  EXPECT_FALSE(fs::exists(data_ + "/SEAL")) << "files change from now on";
+  EXPECT_EQ((*(*engine)->records()->Read("r", {"k"}))[0], "v");
+}
+
+TEST_F(RocksEngineTest, ADamagedSealIsDataLoss) {
+  ASSERT_THAT(Open(), IsOk());
+  for (const char* text : {"x", "1 - ../FORMAT\n", "1 - a/b.sst\n", "-1 - 000001.log\n"}) {
+    WriteFile(data_ + "/SEAL", text);
+    EXPECT_THAT(Open(), IsError(absl::StatusCode::kDataLoss, "")) << text;
+  }
 }
 
 TEST_F(RocksEngineTest, ChunksOutliveTheEngine) {

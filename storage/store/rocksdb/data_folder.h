@@ -4,6 +4,7 @@
 //   LOCK    flock'ed while in use; made first
 //   db/     RocksDB
 //   tmp/    unfinished block files; emptied whenever the folder is opened
+//   SEAL    what db/ was like when it was closed (seal.h); not there while it is open
 //   FORMAT  "1\n"; made last, so a folder without it is one whose making was cut short
 #ifndef BALLAST_STORAGE_STORE_ROCKSDB_DATA_FOLDER_H_
 #define BALLAST_STORAGE_STORE_ROCKSDB_DATA_FOLDER_H_

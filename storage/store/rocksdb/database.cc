@@ -191,6 +191,16 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& dir,
 
 Database::~Database() { CloseRocks(); }
 
+absl::Status Database::Close() {
+  RETURN_IF_ERROR(CheckWritable("closing"));
+  if (failures_->disk_full || failures_->other || read_only_) {
+    return absl::UnavailableError("closing: writes have stopped");
+  }
+  const rocksdb::Status synced = SyncLog();
+  CloseRocks();
+  return FromRocks(synced, "closing");
+}
+
 rocksdb::Status Database::OpenRocks(bool read_only) {
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status =

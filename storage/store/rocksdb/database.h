@@ -67,6 +67,9 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
+  // Closes RocksDB; nothing may be called any more. OK if all of it is on the disk.
+  absl::Status Close();
+
   Use use() const { return Use(this); }
   template <typename Value>  // std::string or rocksdb::PinnableSlice
   rocksdb::Status Get(Family family, const rocksdb::Slice& key, Value* value,

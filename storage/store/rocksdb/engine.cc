@@ -11,6 +11,7 @@
 #include "storage/store/rocksdb/database.h"
 #include "storage/store/rocksdb/monitor.h"
 #include "storage/store/rocksdb/records.h"
+#include "storage/store/rocksdb/seal.h"
 
 namespace ballast {
 namespace {
@@ -24,12 +25,21 @@ uint64_t FileBytes(uint64_t block_file_bytes) {
 
 class Engine : public RocksEngine {
  public:
+  ~Engine() override {
+    monitor_.reset();
+    records_.reset();
+    blobs_.reset();
+    index_.reset();
+    // Without a seal the next open takes it for a crash.
+    if (database_ != nullptr && database_->Close().ok()) WriteSeal(folder_->path()).IgnoreError();
+  }
   BlobStore* blobs() override { return blobs_.get(); }
   RecordStore* records() override { return records_.get(); }
   StoreMonitor* monitor() override { return monitor_.get(); }
 
   absl::Status Init(const Options& options) {
     ASSIGN_OR_RETURN(folder_, DataFolder::Open(options.data_dir));
+    RETURN_IF_ERROR(BreakSeal(folder_->path()));
     ASSIGN_OR_RETURN(database_, Database::Open(folder_->db_dir(), options.limits, folder_->is_new(),
                                                options.env));
     RETURN_IF_ERROR(folder_->MarkComplete());

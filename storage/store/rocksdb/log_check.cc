@@ -95,12 +95,16 @@ absl::Status CheckLog(const std::string& path) {
 absl::Status CheckLogs(const std::string& dir) {
   namespace fs = std::filesystem;
   std::error_code error;
+  bool has_log = false;
   for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     if (!absl::EndsWith(name, ".log") && !absl::StartsWith(name, "MANIFEST-")) continue;
     RETURN_IF_ERROR(CheckLog(it->path().string()));
+    has_log = has_log || absl::EndsWith(name, ".log");
   }
   if (error) return ErrnoStatus(error.value(), absl::StrCat("reading ", Printable(dir)));
+  // RocksDB deletes one only when the next one is there.
+  if (!has_log) return absl::DataLossError(absl::StrCat(Printable(dir), ": holds no log (*.log)"));
   return absl::OkStatus();
 }
 

@@ -18,7 +18,7 @@
 
 namespace ballast {
 
-// All logs in the folder of a database that is not open.
+// All logs in the folder of a database that is not open; one there must be.
 // Errors: DataLoss  names the file and the offset. Those of reading files.
 absl::Status CheckLogs(const std::string& dir);
 
