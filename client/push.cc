@@ -78,6 +78,15 @@ absl::StatusOr<PushResult> PushSourceTo(Connection* connection, Operation* opera
   return result;
 }
 
+absl::StatusOr<std::unique_ptr<PushSource>> OpenSource(const std::string& path,
+                                                       const PushOptions& options,
+                                                       const Limits& limits) {
+  ASSIGN_OR_RETURN(WeightsFile weights, OpenWeights(path, options.format, limits));
+  ASSIGN_OR_RETURN(std::unique_ptr<PushSource> source,
+                   PushSourceOf(std::move(weights), options.rules, limits), Printable(path));
+  return source;
+}
+
 // A file whose bytes differ between the two readings fails its checksum at the server.
 absl::Status ExplainChange(const absl::Status& status, const std::string& path) {
   if (GetReason(status) != Reason::kChecksum) return WithContext(status, Printable(path));
@@ -89,19 +98,26 @@ absl::Status ExplainChange(const absl::Status& status, const std::string& path) 
 absl::StatusOr<PushResult> Client::PushFile(const std::string& path, const std::string& model,
                                             const PushOptions& options) {
   Connection* connection = &impl_->connection;
-  RETURN_IF_ERROR(CheckPush(model, options, connection->limits()));
+  const Limits& limits = connection->limits();
+  RETURN_IF_ERROR(CheckPush(model, options, limits));
   Operation operation = impl_->Begin(options.control);
   if (options.raw) {
     ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> file, OpenFile(path));
-    return WithRetries(connection, &operation, model, options, [&](PushExchange& exchange) {
-      SourceStream stream(file.get());
-      return exchange.SendFile(&stream, file->size_bytes());
-    });
+    return WithRetries(connection, &operation, model, options,
+                       [&](PushExchange& exchange) -> absl::StatusOr<PushResult> {
+                         SourceStream stream(file.get());
+                         ASSIGN_OR_RETURN(PushResult result,
+                                          exchange.SendFile(&stream, file->size_bytes()));
+                         if (!result.repeated || options.request_id.empty()) return result;
+                         // The server did not look at the file.
+                         ASSIGN_OR_RETURN(const auto source, OpenSource(path, options, limits));
+                         ASSIGN_OR_RETURN(const Manifest manifest,
+                                          HashBlocks(*source, &operation, Progress::Phase::kHash));
+                         RETURN_IF_ERROR(exchange.CheckAnswer(result, VersionDigest(manifest)));
+                         return result;
+                       });
   }
-  ASSIGN_OR_RETURN(WeightsFile weights, OpenWeights(path, options.format, connection->limits()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
-                   PushSourceOf(std::move(weights), options.rules, connection->limits()),
-                   Printable(path));
+  ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source, OpenSource(path, options, limits));
   absl::StatusOr<PushResult> result = PushSourceTo(connection, &operation, *source, model, options);
   if (result.ok() || GetReason(result.status()) != Reason::kChecksum) return result;
   return ExplainChange(result.status(), path);
@@ -139,7 +155,11 @@ absl::StatusOr<PushResult> Client::PushStream(ByteStream* stream, const std::str
   ASSIGN_OR_RETURN(const std::string request_id, RequestIdOr(options.request_id));
   RETURN_IF_ERROR(impl_->connection.Reach());
   PushExchange exchange(&impl_->connection, &operation, options, model, request_id);
-  return exchange.SendFile(stream, 0);
+  ASSIGN_OR_RETURN(PushResult result, exchange.SendFile(stream, 0));
+  if (result.repeated) {
+    result.warnings.emplace_back("what was read is not compared with what the request id made");
+  }
+  return result;
 }
 
 }  // namespace ballast

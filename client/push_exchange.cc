@@ -81,9 +81,13 @@ absl::StatusOr<PushResult> PushExchange::SendManifest(const Manifest& manifest,
   // A refusal can be under way while we still send.
   if (!reading_.joinable()) StartReading();
   ASSIGN_OR_RETURN(PushResult result, End(seen));
-  const Digest digest = VersionDigest(manifest);
-  if (result.digest == digest) return result;
-  // The answer to another push: what was to be stored now is not.
+  RETURN_IF_ERROR(CheckAnswer(result, VersionDigest(manifest)));
+  return result;
+}
+
+// The answer to another push: what was to be stored now is not.
+absl::Status PushExchange::CheckAnswer(const PushResult& result, const Digest& digest) const {
+  if (result.digest == digest) return absl::OkStatus();
   return MakeError(absl::StatusCode::kFailedPrecondition, Reason::kConflict,
                    absl::StrCat("push: request id ", Printable(request_id_), " made ",
                                 result.reference, " of sha256:", result.digest.Hex(),

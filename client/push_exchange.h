@@ -53,6 +53,9 @@ class PushExchange {
   // Sends a file as it is; total_bytes 0: not known.
   absl::StatusOr<PushResult> SendFile(ByteStream* file, uint64_t total_bytes);
 
+  // Errors: FailedPrecondition/CONFLICT  the answer is of another content.
+  absl::Status CheckAnswer(const PushResult& result, const Digest& digest) const;
+
   // Whether the failure was the connection's, so that another attempt may succeed.
   bool may_retry() const { return may_retry_; }
   bool answered() const { return answers_.any; }

@@ -91,7 +91,7 @@ class PushCall {
   absl::Status CheckOwn() const {
     if (!left_) return absl::OkStatus();
     return ConflictError("push: another call goes on with request id ",
-                         Printable(header_.request_id()));
+                         Printable(header_.request_id()), ", want one call at a time");
   }
 
   // Schema pieces, up to the first message that is none: it tells the mode.

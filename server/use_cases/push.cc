@@ -67,13 +67,36 @@ absl::StatusOr<std::unique_ptr<Push>> Push::Begin(const Services& services,
 
 absl::Status Push::Open() {
   ASSIGN_OR_RETURN(repeated_, services_.catalog->FindPush(options_.model, options_.request_id));
-  if (repeated_) return absl::OkStatus();
+  if (repeated_) return CheckRepeated();
   ASSIGN_OR_RETURN(parent_, ResolveParent(services_.catalog, options_));
   if (options_.imported.has_value()) parent_ = options_.parent_number;
   const std::string gated = options_.imported.has_value() ? "" : options_.model;
   ASSIGN_OR_RETURN(Gate gate, Gate::Open(services_, principal_, gated, options_.gate));
   gate_.emplace(std::move(gate));
   return absl::OkStatus();
+}
+
+// A repeated call is the same call. Its tensors are compared by the client, which knows them.
+absl::Status Push::CheckRepeated() const {
+  const auto differs = [&](absl::string_view what) {
+    return ConflictError("push: request id ", Printable(options_.request_id), " made ",
+                         repeated_->model, ":", repeated_->version, " with ", what,
+                         ", want an id of its own for another push");
+  };
+  if (options_.message != repeated_->message) return differs("another message");
+  if (options_.labels != repeated_->labels) return differs("other labels");
+  if (options_.alias.empty()) return absl::OkStatus();
+  // Where it has moved since is nobody's concern here.
+  std::string token;
+  do {
+    ASSIGN_OR_RETURN(const AliasHistoryPage page, services_.catalog->ListAliasHistory(
+                                                      repeated_->model, options_.alias, 0, token));
+    for (const AliasMove& move : page.moves) {
+      if (move.to == repeated_->version) return absl::OkStatus();
+    }
+    token = page.next_page_token;
+  } while (!token.empty());
+  return differs(absl::StrCat("no move of alias ", options_.alias));
 }
 
 absl::Status Push::Reserve(uint64_t entries, uint64_t encoded_bytes) {

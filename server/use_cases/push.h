@@ -120,6 +120,7 @@ class Push {
         options_(std::move(options)),
         memory_(services.manifest_memory) {}
   absl::Status Open();
+  absl::Status CheckRepeated() const;
   absl::Status CollectBlocks();
   absl::Status AskStore();
   absl::Status FinishBlock();

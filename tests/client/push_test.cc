@@ -130,6 +130,42 @@ TEST_F(PushTest, TheSameRequestIdGivesTheFirstAnswerAgain) {
   EXPECT_TRUE(second->repeated);
 }
 
+TEST_F(PushTest, ARequestIdOfAnotherRawPushIsNoAnswer) {
+  PushOptions options;
+  options.request_id = "once";
+  options.raw = true;
+  ASSERT_TRUE(client_->PushFile(File({NoiseTensor("a", 10, 1)}), "m", options).ok());
+  const auto same = client_->PushFile(File({NoiseTensor("a", 10, 1)}), "m", options);
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_TRUE(same->repeated);
+  const auto other = client_->PushFile(File({NoiseTensor("a", 10, 2)}), "m", options);
+  EXPECT_EQ(GetReason(other.status()), Reason::kConflict) << other.status();
+  EXPECT_FALSE(client_->GetVersion("m:2").ok());
+}
+
+TEST_F(PushTest, ARequestIdOfAPushWithOtherFactsIsNoAnswer) {
+  PushOptions options;
+  options.request_id = "once";
+  options.message = "first";
+  options.labels = {{"a", "1"}};
+  options.alias = "prod";
+  const std::string file = File({NoiseTensor("a", 10, 1)});
+  ASSERT_TRUE(client_->PushFile(file, "m", options).ok());
+  ASSERT_TRUE(client_->PushFile(file, "m", {}).ok());
+  ASSERT_TRUE(client_->SetAlias("m:2", "prod").ok());
+  EXPECT_TRUE(client_->PushFile(file, "m", options).ok()) << "wherever prod has moved since";
+  const auto refused = [&](const char* what, auto change) {
+    PushOptions other = options;
+    change(&other);
+    const absl::Status status = client_->PushFile(file, "m", other).status();
+    EXPECT_EQ(GetReason(status), Reason::kConflict) << status;
+    EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr(what));
+  };
+  refused("another message", [](PushOptions* o) { o->message = "second"; });
+  refused("other labels", [](PushOptions* o) { o->labels = {}; });
+  refused("no move of alias beta", [](PushOptions* o) { o->alias = "beta"; });
+}
+
 TEST_F(PushTest, ARequestIdOfAnotherPushIsNoAnswer) {
   PushOptions options;
   options.request_id = "once";

@@ -61,6 +61,9 @@ TEST_P(PushByManifest, TheSameRequestIdGivesTheFirstAnswer) {
   ASSERT_THAT(push.Run(server_).status, IsOk());
   ManifestPush again("m", BigModel());
   again.header.set_request_id(push.header.request_id());
+  EXPECT_THAT(again.Run(server_).status,
+              Fails(absl::StatusCode::kAborted, Reason::kConflict, "with another message"));
+  again.header.set_message("the first");
   const PushAnswer answer = again.Run(server_);
   ASSERT_THAT(answer.status, IsOk());
   EXPECT_TRUE(answer.committed->repeated());
