@@ -22,6 +22,7 @@ constexpr size_t kSocketPathBytesMax = sizeof(sockaddr_un::sun_path) - 1;
 
 // "" if a socket can be made there.
 std::string SocketProblem(const std::string& path) {
+  if (path.empty()) return "want unix:/path";
   if (path.size() > kSocketPathBytesMax) {
     return absl::StrCat("path is ", path.size(), " bytes, want at most ", kSocketPathBytesMax);
   }

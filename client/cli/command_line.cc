@@ -70,6 +70,23 @@ void AddHelp(CLI::App* app, Session* session, Command* chosen) {
   });
 }
 
+// A value that is empty where one was given: a variable of a script that was not set.
+absl::Status CheckNoneEmpty(const CLI::App& app) {
+  for (const CLI::App* at = &app; at != nullptr;) {
+    for (const CLI::Option* option : at->get_options()) {
+      if (option->get_name() == "--message") continue;
+      for (const std::string& value : option->results()) {
+        if (value.empty()) {
+          return UsageError(absl::StrCat(option->get_name(), " is \"\", want a value"));
+        }
+      }
+    }
+    const std::vector<CLI::App*> chosen = at->get_subcommands();
+    at = chosen.empty() ? nullptr : chosen.front();
+  }
+  return absl::OkStatus();
+}
+
 // CLI11's words, or better ones for a command that is none.
 absl::Status ParseFailure(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> left = app.remaining();
@@ -133,6 +150,8 @@ int RunCommandLine(int argc, const char* const* argv, const CancelToken& cancel)
     return Fail(ChosenName(app), ParseFailure(app, error));
   }
   const std::string name = ChosenName(app);
+  const absl::Status given = CheckNoneEmpty(app);
+  if (!given.ok()) return Fail(name, given);
   const absl::Status status = command();
   session.EndProgress();
   return status.ok() ? kOk : Fail(name, status, session.go_on());

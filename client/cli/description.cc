@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "storage/base/status.h"
 #include "storage/base/utf8.h"
 
@@ -31,6 +32,10 @@ std::string HealthText(const Json& entry) {
     const uint64_t count = MemberNumber(*health, bad);
     if (count > 0) absl::StrAppend(&out, count, bad[0] == 'n' ? " NaN, " : " Inf, ");
   }
+  uint64_t finite = 1;
+  for (const Json& dim : MemberItems(entry, "shape")) finite *= dim.get<uint64_t>();
+  finite -= std::min(finite, MemberNumber(*health, "nan") + MemberNumber(*health, "inf"));
+  if (finite == 0) return std::string(absl::StripSuffix(out, ", "));
   absl::StrAppendFormat(&out, "%.3g to %.3g, mean %.3g", health->value("min", 0.0),
                         health->value("max", 0.0), health->value("mean", 0.0));
   const uint64_t zeros = MemberNumber(*health, "zeros");

@@ -95,7 +95,13 @@ void AddRetryFor(CLI::App* command, double* seconds) {
                    "keep trying for so long while nothing moves (default: 30, or about\n"
                    "one second if the server does not answer at all; 0: not at all)")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 1e9));
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            double value = 0;
+            const bool good = absl::SimpleAtod(text, &value) && value >= 0 && value <= 1e9;
+            return good ? "" : absl::StrCat("is \"", text, "\", want 0 to 1e9 seconds");
+          },
+          ""));
 }
 
 void SetRetryFor(double seconds, CallControl* control) {

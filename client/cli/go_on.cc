@@ -5,8 +5,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "storage/base/status.h"
 
 namespace ballast::cli {
 namespace {
@@ -18,9 +20,26 @@ bool IsPlain(char c) {
          absl::string_view("_@%+=:,./-").find(c) != absl::string_view::npos;
 }
 
+bool NeedsNumber(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte < 0x20 || byte >= 0x7F;
+}
+
 }  // namespace
 
 std::string ShellWord(absl::string_view word) {
+  // What a line of text cannot show, by its number.
+  if (Printable(word) != word && std::any_of(word.begin(), word.end(), NeedsNumber)) {
+    std::string out = "$'";
+    for (const char c : word) {
+      if (NeedsNumber(c)) {
+        absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(c));
+      } else {
+        absl::StrAppend(&out, c == '\'' || c == '\\' ? "\\" : "", std::string(1, c));
+      }
+    }
+    return out + "'";
+  }
   if (!word.empty() && std::all_of(word.begin(), word.end(), IsPlain)) return std::string(word);
   return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
 }

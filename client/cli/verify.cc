@@ -62,8 +62,10 @@ absl::Status RunVerify(Session* session, const VerifyFlags& flags) {
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   options.control = session->Control();
   Json list = Json::array();
+  bool blocks_only = true;
   absl::Status printed;
   options.damage = [&](const DamageDescription& damage) {
+    blocks_only = blocks_only && damage.kind != "record";
     if (session->json()) {
       list.push_back(DamageJson(damage));
       return;
@@ -87,8 +89,10 @@ absl::Status RunVerify(Session* session, const VerifyFlags& flags) {
   }
   if (report.sound) return absl::OkStatus();
   return absl::DataLossError(
-      "the store is damaged; push the file again, or import a backup of the model under another "
-      "name");
+      blocks_only ? "the store is damaged; push the file again, or import an export of the model "
+                    "under another name"
+                  : "the store's records are damaged; back up what can be read, and restore a "
+                    "backup into a new data folder");
 }
 
 }  // namespace
