@@ -66,7 +66,8 @@ class BackupRun {
 
 // Models that are gone are written down as empty, so that a restore does not bring them back.
 absl::Status BackupRun::SaveAll() {
-  ASSIGN_OR_RETURN(const std::vector<ModelDescription> models, client_->AllModels(""));
+  ASSIGN_OR_RETURN(const std::vector<ModelDescription> models,
+                   client_->AllModels("", /*also_empty=*/true));
   ASSIGN_OR_RETURN(const std::vector<std::string> known, folder_->Models());
   std::set<std::string> names(known.begin(), known.end());
   for (const ModelDescription& model : models) names.insert(model.model);

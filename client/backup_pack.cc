@@ -53,7 +53,7 @@ absl::StatusOr<std::string> ReadIndex(const ByteSource& file) {
   ASSIGN_OR_RETURN(const std::string head, ReadPart(file, 0, kHead.size()));
   ASSIGN_OR_RETURN(const std::string footer, ReadPart(file, size - kFooterBytes, kFooterBytes));
   if (head != kHead || absl::string_view(footer).substr(kFooterBytes - 8) != kTail) {
-    return absl::DataLossError("is no pack, or of a newer format");
+    return absl::DataLossError("is no whole pack, or of a newer format");
   }
   const uint64_t offset = NumberAt(footer, 0, 8);
   const uint64_t count = NumberAt(footer, 8, 8);
@@ -71,7 +71,9 @@ absl::StatusOr<std::string> ReadIndex(const ByteSource& file) {
 
 absl::Status DamagedPack(const std::string& where, absl::string_view problem) {
   return absl::DataLossError(absl::StrCat(
-      where, ": ", problem, "; take the pack away and back up again: what is missing is fetched"));
+      where, ": ", problem,
+      "; put a sound copy of the pack there, or move it away and back up again: what is missing is "
+      "fetched"));
 }
 
 }  // namespace

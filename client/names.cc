@@ -77,12 +77,13 @@ absl::StatusOr<Page<VersionDescription>> VersionPage(Connection* connection,
 
 absl::StatusOr<Page<ModelDescription>> Client::ListModels(const std::string& prefix,
                                                           const std::string& page_token,
-                                                          uint32_t page_size) {
+                                                          uint32_t page_size, bool also_empty) {
   RETURN_IF_ERROR(CheckModelPrefix(prefix));
   v1::ListModelsRequest request;
   request.set_prefix(prefix);
   request.set_page_token(page_token);
   request.set_page_size(page_size);
+  request.set_also_empty(also_empty);
   v1::ListModelsResponse response;
   RETURN_IF_ERROR(impl_->connection.Unary("ListModels", request, &response));
   Page<ModelDescription> page;
@@ -120,9 +121,10 @@ absl::StatusOr<Page<EntryDescription>> Client::ListEntries(const std::string& re
   return page;
 }
 
-absl::StatusOr<std::vector<ModelDescription>> Client::AllModels(const std::string& prefix) {
+absl::StatusOr<std::vector<ModelDescription>> Client::AllModels(const std::string& prefix,
+                                                                bool also_empty) {
   return AllPages<ModelDescription>(
-      [&](const std::string& token) { return ListModels(prefix, token); });
+      [&](const std::string& token) { return ListModels(prefix, token, 0, also_empty); });
 }
 
 absl::StatusOr<std::vector<VersionDescription>> Client::AllVersions(const std::string& model) {

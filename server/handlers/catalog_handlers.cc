@@ -55,11 +55,12 @@ absl::Status ListModels(const Services& services, Call* call, const v1::ListMode
   RETURN_IF_ERROR(CheckModelPrefix(request.prefix()), "list models");
   RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kList, request.prefix()));
   const size_t most = PageSize(request.page_size(), services.limits);
-  const Listing listing{"list models", request.prefix()};
+  const Listing listing{request.also_empty() ? "list all models" : "list models", request.prefix()};
   ASSIGN_OR_RETURN(const std::string after, ReadPageToken(listing, request.page_token()));
   return ListPage(most, response, [&](size_t page_size) -> absl::Status {
-    ASSIGN_OR_RETURN(const ModelPage page,
-                     services.catalog->ListModels(request.prefix(), page_size, after));
+    ASSIGN_OR_RETURN(
+        const ModelPage page,
+        services.catalog->ListModels(request.prefix(), page_size, after, request.also_empty()));
     for (const ModelInfo& model : page.models) ModelToProto(model, response->add_models());
     response->set_next_page_token(MakePageToken(listing, page.next_page_token));
     return absl::OkStatus();

@@ -136,9 +136,10 @@ class Catalog {
   virtual absl::StatusOr<Manifest> GetManifest(const VersionInfo& version) = 0;
   virtual absl::StatusOr<ModelInfo> GetModel(absl::string_view model) = 0;
   // `page_token` is "" or a next_page_token; InvalidArgument otherwise. Models without
-  // a live version and without a schema are left out.
+  // a live version and without a schema are left out, unless `also_empty`.
   virtual absl::StatusOr<ModelPage> ListModels(absl::string_view prefix, size_t page_size,
-                                               absl::string_view page_token) = 0;
+                                               absl::string_view page_token,
+                                               bool also_empty = false) = 0;
   virtual absl::StatusOr<VersionPage> ListVersions(absl::string_view model, size_t page_size,
                                                    absl::string_view page_token,
                                                    VersionSet which = VersionSet::kLive) = 0;

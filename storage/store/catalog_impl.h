@@ -36,7 +36,7 @@ class CatalogImpl : public Catalog {
   absl::StatusOr<Manifest> GetManifest(const VersionInfo& version) override;
   absl::StatusOr<ModelInfo> GetModel(absl::string_view model) override;
   absl::StatusOr<ModelPage> ListModels(absl::string_view prefix, size_t page_size,
-                                       absl::string_view page_token) override;
+                                       absl::string_view page_token, bool also_empty) override;
   absl::StatusOr<VersionPage> ListVersions(absl::string_view model, size_t page_size,
                                            absl::string_view page_token, VersionSet which) override;
   absl::StatusOr<uint64_t> SetAlias(absl::string_view model, absl::string_view alias,

@@ -97,7 +97,7 @@ absl::StatusOr<uint64_t> NumberOfToken(absl::string_view token) {
 }  // namespace
 
 absl::StatusOr<ModelPage> CatalogImpl::ListModels(absl::string_view prefix, size_t page_size,
-                                                  absl::string_view page_token) {
+                                                  absl::string_view page_token, bool also_empty) {
   RETURN_IF_ERROR(CheckModelPrefix(prefix));
   if (!page_token.empty() && !CheckModelName(page_token).ok()) return BadToken(page_token);
   page_size = PageSize(page_size, limits_);
@@ -107,7 +107,8 @@ absl::StatusOr<ModelPage> CatalogImpl::ListModels(absl::string_view prefix, size
     ASSIGN_OR_RETURN(const auto name, names.Next());
     if (!name.has_value()) return page;
     ASSIGN_OR_RETURN(auto info, ReadModel(*name));
-    if (!info.has_value() || (info->versions == 0 && !info->has_schema)) continue;
+    if (!info.has_value()) continue;
+    if (info->versions == 0 && !info->has_schema && !also_empty) continue;
     if (page.models.size() == page_size) break;
     page.models.push_back(*std::move(info));
   }

@@ -540,7 +540,7 @@ TEST_F(BackupTest, WhatIsSoundIsRestoredBesideADamagedPack) {
   EXPECT_EQ(restored.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(restored.message()), HasSubstr("1 model could not be restored: hit:1: "));
   EXPECT_TRUE(to_->GetVersion("sound:1").ok());
-  EXPECT_THAT(std::string(from_->Backup(dir_).status().message()), HasSubstr("take the pack away"));
+  EXPECT_THAT(std::string(from_->Backup(dir_).status().message()), HasSubstr("move it away"));
 }
 
 TEST_F(BackupTest, NumbersOfAModelWithoutVersionsAreNotUsedAgain) {

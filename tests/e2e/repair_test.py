@@ -95,7 +95,11 @@ class RepairTest(harness.TestCase):
 
         pack = sorted(glob.glob(os.path.join(folder, "packs", "*.pack")))[0]
         self.flip(pack, 1 << 20)
-        self.fails(harness.INTEGRITY, "restore", folder, "--dry-run", says=pack)
+        checked = self.cli("restore", folder, "--dry-run")
+        self.assertEqual(checked.returncode, harness.INTEGRITY)
+        self.assertEqual(checked.stderr.count(b"\n"), 2, "a line for the model, and what it comes to")
+        self.assertIn(pack.encode(), checked.stderr)
+        self.assertEqual(checked.stdout, b"")
         fresh = {"server": self.start_server("c").address}
         failed = self.cli("restore", folder, **fresh)
         self.assertEqual(failed.returncode, harness.INTEGRITY)

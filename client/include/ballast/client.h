@@ -567,9 +567,11 @@ class Client {
   absl::StatusOr<std::string> GetSchema(const std::string& reference);
 
   // --- names -----------------------------------------------------------------------
+  // `also_empty`: models whose versions are all deleted, and that have no schema, too.
   absl::StatusOr<Page<ModelDescription>> ListModels(const std::string& prefix,
                                                     const std::string& page_token = "",
-                                                    uint32_t page_size = 0);
+                                                    uint32_t page_size = 0,
+                                                    bool also_empty = false);
   // Newest first.
   absl::StatusOr<Page<VersionDescription>> ListVersions(const std::string& model,
                                                         const std::string& page_token = "",
@@ -578,7 +580,8 @@ class Client {
                                                      const std::string& page_token = "",
                                                      uint32_t page_size = 0);
   // All pages.
-  absl::StatusOr<std::vector<ModelDescription>> AllModels(const std::string& prefix);
+  absl::StatusOr<std::vector<ModelDescription>> AllModels(const std::string& prefix,
+                                                          bool also_empty = false);
   absl::StatusOr<std::vector<VersionDescription>> AllVersions(const std::string& model);
   absl::StatusOr<std::vector<EntryDescription>> AllEntries(const std::string& reference);
 
