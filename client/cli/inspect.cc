@@ -54,7 +54,8 @@ void AddInspect(CLI::App* app, Session* session, Command* chosen) {
       ->add_option("FILE|REF", flags->target,
                    "a file, a folder of shards, - for stdin, or a version")
       ->required();
-  inspect->add_flag("--digests", flags->options.digests, "SHA-256 of every tensor: a full read");
+  inspect->add_flag("--digests", flags->options.digests,
+                    "SHA-256 and values of every tensor: a full read");
   inspect->add_option("--format", flags->format, "what FILE is (default auto: by content)");
   inspect->callback([=] { *chosen = [=] { return RunInspect(session, flags.get()); }; });
 }
