@@ -1,6 +1,7 @@
 #include "storage/base/status.h"
 #include "storage/formats/inspect.h"
 #include "storage/formats/layout.h"
+#include "storage/formats/manifest_json.h"
 #include "storage/model/manifest.h"
 #include "storage/store/model_record.h"
 #include "storage/store/version_record.h"
@@ -30,6 +31,8 @@ void CheckManifestBytes(absl::string_view bytes) {
     for (const Extent& extent : layout->extents) sum += extent.size_bytes;
     Require(sum == layout->size_bytes, "extents make the file");
   }
+  // What a push brings is checked before it is stored.
+  if (!CheckManifestJson(*manifest).ok()) return;
   const absl::StatusOr<std::string> inspected = InspectJson(*manifest, nullptr);
   if (inspected.ok()) CheckJson(*inspected);
 }
