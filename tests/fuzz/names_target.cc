@@ -102,8 +102,9 @@ void FuzzNames(absl::string_view input) {
   if (decisions.ok()) return CheckDecisions(**rules, lines.keys, *decisions);
   const absl::Status& status = decisions.status();
   if (status.code() != absl::StatusCode::kNotFound) return CheckRefusal(status);
-  Require(!lines.options.select.empty() || !lines.options.include.empty(),
-          "only a subtree or a pattern is not found", status.ToString());
+  const KeyRuleOptions& options = lines.options;
+  Require(!options.select.empty() || !options.include.empty() || !options.exclude.empty(),
+          "only what was asked for is not found", status.ToString());
   Require(Printable(status.message()) == status.message(), "a message is one printable line");
 }
 
