@@ -37,11 +37,7 @@ absl::Status MakeFolder(const std::string& path) {
   std::error_code error;
   if (fs::create_directory(path, error)) {
     // Its name must be on the disk before what is put into it counts.
-    const int fd = open(FolderOf(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return ErrnoStatus(errno, Named(path));
-    const int failed = fsync(fd) != 0 ? errno : 0;
-    close(fd);
-    return failed == 0 ? absl::OkStatus() : ErrnoStatus(failed, Named(path));
+    return WithContext(SyncFolder(FolderOf(path)), Named(path));
   }
   return error ? ErrnoStatus(error.value(), Named(path)) : absl::OkStatus();
 }

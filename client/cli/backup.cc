@@ -1,11 +1,9 @@
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
-#include "client/cli/exit_code.h"
 #include "client/cli/text.h"
 #include "storage/base/status.h"
 
@@ -28,22 +26,15 @@ absl::Status PrintDone(Session* session, const std::string& folder, const Backup
                                      " new, ", BytesText(report.bytes_new), " fetched)\n"));
 }
 
-// `model` nullopt: all.
-absl::Status RunBackup(Session* session, const std::string& folder,
-                       const std::optional<std::string>& model) {
+// `model` "": all.
+absl::Status RunBackup(Session* session, const std::string& folder, const std::string& model) {
   BackupOptions options;
-  if (model.has_value()) {
-    RETURN_IF_ERROR(CheckModel(*model));
-    options.model = *model;
-  }
-  if (folder.empty()) return UsageError("DIR is \"\", want a folder");
+  options.model = model;
+  if (!model.empty()) RETURN_IF_ERROR(CheckModel(model));
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   options.control = session->Control();
   std::vector<std::string> warnings;
-  options.warn = [&](const std::string& line) {
-    session->Warn({line});
-    warnings.push_back(line);
-  };
+  options.warn = session->Warner(&warnings);
   BackupReport done;
   options.done = &done;
   const absl::Status saved = client->Backup(folder, options).status();
@@ -64,7 +55,7 @@ void AddBackup(CLI::App* app, Session* session, Command* chosen) {
       "copy all models into a folder, beside everything else; what it has already is "
       "not fetched again, what is damaged is named and left out");
   backup->add_option("DIR", *folder, "the folder; made if it is not there")->required();
-  backup->callback([=] { *chosen = [=] { return RunBackup(session, *folder, std::nullopt); }; });
+  backup->callback([=] { *chosen = [=] { return RunBackup(session, *folder, ""); }; });
 }
 
 void AddExport(CLI::App* app, Session* session, Command* chosen) {

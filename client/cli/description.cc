@@ -33,7 +33,9 @@ std::string HealthText(const Json& entry) {
     if (count > 0) absl::StrAppend(&out, count, bad[0] == 'n' ? " NaN, " : " Inf, ");
   }
   uint64_t finite = 1;
-  for (const Json& dim : MemberItems(entry, "shape")) finite *= dim.get<uint64_t>();
+  for (const Json& dim : MemberItems(entry, "shape")) {
+    if (dim.is_number_unsigned()) finite *= dim.get<uint64_t>();
+  }
   finite -= std::min(finite, MemberNumber(*health, "nan") + MemberNumber(*health, "inf"));
   if (finite == 0) return std::string(absl::StripSuffix(out, ", "));
   absl::StrAppendFormat(&out, "%.3g to %.3g, mean %.3g", health->value("min", 0.0),

@@ -36,6 +36,12 @@ CLI::Option* AddList(CLI::App* command, const std::string& name, std::vector<std
   return command->add_option(name, *values, help)->type_size(1)->allow_extra_args(false);
 }
 
+std::string IsCount(const std::string& text) {
+  uint64_t count = 0;
+  if (absl::SimpleAtoi(text, &count) && count > 0) return "";
+  return absl::StrCat("\"", Printable(text), "\" is not a whole number above 0");
+}
+
 void AddRuleFlags(CLI::App* command, KeyRuleOptions* rules) {
   command->add_option("--select", rules->select, "only the subtree PATH; its prefix is stripped")
       ->type_name("PATH");

@@ -18,6 +18,10 @@ namespace ballast::cli {
 CLI::Option* AddList(CLI::App* command, const std::string& name, std::vector<std::string>* values,
                      const std::string& help);
 
+// For Option::check: "" if it is a whole number above 0, else what is wrong. CLI11 alone would
+// take -1 for 2^64-1.
+std::string IsCount(const std::string& text);
+
 // --select, --include, --exclude, --rename.
 void AddRuleFlags(CLI::App* command, KeyRuleOptions* rules);
 // Errors: usage  a rule that does not compile.

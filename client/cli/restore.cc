@@ -1,7 +1,6 @@
 #include <ballast/local.h>
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +14,7 @@ namespace {
 
 struct RestoreFlags {
   std::string folder;
-  std::optional<std::string> model;  // another name for it
+  std::string model;  // another name for it; "": its own
   bool dry_run = false;
   bool overwrite = false;
 };
@@ -23,10 +22,7 @@ struct RestoreFlags {
 absl::Status CheckOnly(Session* session, const std::string& folder) {
   std::vector<std::string> warnings;
   const auto check =
-      CheckBackup(folder, session->Control(), session->limits(), [&](const std::string& line) {
-        session->Warn({line});
-        warnings.push_back(line);
-      });
+      CheckBackup(folder, session->Control(), session->limits(), session->Warner(&warnings));
   session->EndProgress();
   RETURN_IF_ERROR(check.status());
   if (session->json()) {
@@ -60,19 +56,16 @@ absl::Status PrintDone(Session* session, const std::string& folder, const Restor
 }
 
 absl::Status RunRestore(Session* session, const RestoreFlags& flags, bool single) {
-  if (flags.model.has_value()) RETURN_IF_ERROR(CheckModel(*flags.model));
+  if (!flags.model.empty()) RETURN_IF_ERROR(CheckModel(flags.model));
   if (flags.dry_run) return CheckOnly(session, flags.folder);
   RestoreOptions options;
   options.single = single;
-  options.as = flags.model.value_or("");
+  options.as = flags.model;
   options.overwrite_facts = flags.overwrite;
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   options.control = session->Control();
   std::vector<std::string> warnings;
-  options.warn = [&](const std::string& line) {
-    session->Warn({line});
-    warnings.push_back(line);
-  };
+  options.warn = session->Warner(&warnings);
   RestoreReport done;
   options.done = &done;
   const absl::Status restored = client->Restore(flags.folder, options).status();

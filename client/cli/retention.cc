@@ -22,13 +22,6 @@ struct RetentionFlags {
   bool any_rule() const { return last > 0 || !newer_than.empty() || !labels.empty(); }
 };
 
-// "" if it is one. CLI11 would take -1 for 2^64-1.
-std::string IsCount(const std::string& text) {
-  uint64_t count = 0;
-  if (absl::SimpleAtoi(text, &count) && count > 0) return "";
-  return absl::StrCat("\"", Printable(text), "\" is not a whole number above 0");
-}
-
 struct Unit {
   char letter;
   int64_t seconds;

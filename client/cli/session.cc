@@ -113,6 +113,13 @@ void Session::Warn(const std::vector<std::string>& warnings) {
   }
 }
 
+std::function<void(const std::string&)> Session::Warner(std::vector<std::string>* kept) {
+  return [this, kept](const std::string& line) {
+    Warn({line});
+    kept->push_back(line);
+  };
+}
+
 absl::Status Session::PrintReport(const Report& report) {
   if (json_) return Print(absl::StrCat(absl::StripAsciiWhitespace(ReportToJson(report)), "\n"));
   return quiet_ ? absl::OkStatus() : Print(ReportText(report));

@@ -6,6 +6,7 @@
 #include <ballast/client.h>
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -56,6 +57,8 @@ class Session {
   void Note(absl::string_view line);
   // To stderr, unless they stand in the JSON.
   void Warn(const std::vector<std::string>& warnings);
+  // For warnings that come one by one: tells each, and keeps it. `kept` must outlive it.
+  std::function<void(const std::string& line)> Warner(std::vector<std::string>* kept);
   // The report behind a refusal that the caller returns.
   absl::Status PrintReport(const Report& report);
 

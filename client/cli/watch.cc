@@ -2,10 +2,10 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/flags.h"
 #include "client/cli/go_on.h"
 #include "client/cli/signals.h"
 #include "client/cli/target.h"
@@ -143,14 +143,7 @@ void AddWatch(CLI::App* app, Session* session, Command* chosen) {
       ->type_name("TOKEN");
   watch->add_option("--count", flags->count, "end after so many events")
       ->type_name("N")
-      ->check(CLI::Validator(
-          [](std::string& text) {
-            uint64_t value = 0;
-            return absl::SimpleAtoi(text, &value) && value > 0
-                       ? ""
-                       : absl::StrCat("is \"", text, "\", want a number from 1 up");
-          },
-          ""));
+      ->check(IsCount);
   watch->callback([=] { *chosen = [=] { return RunWatch(session, *flags); }; });
 }
 

@@ -43,14 +43,6 @@ absl::Status RemoveFolder(const std::string& path, bool (*may_go)(absl::string_v
   return ErrnoStatus(errno, absl::StrCat("removing ", Printable(path)));
 }
 
-absl::Status SyncFolder(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, Printable(path));
-  const int error = fsync(fd) == 0 ? 0 : errno;
-  close(fd);
-  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, Printable(path));
-}
-
 // What is at `path` may be replaced: nothing, an empty folder, or one of such files.
 absl::Status CheckReplaceable(const std::string& path, bool overwrite,
                               AtomicFolder::NameFilter replaceable) {
@@ -72,6 +64,14 @@ absl::Status CheckReplaceable(const std::string& path, bool overwrite,
 }
 
 }  // namespace
+
+absl::Status SyncFolder(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, Printable(path));
+  const int error = fsync(fd) == 0 ? 0 : errno;
+  close(fd);
+  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, Printable(path));
+}
 
 bool IsFolder(const std::string& path) {
   struct stat info {};

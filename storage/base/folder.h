@@ -21,6 +21,8 @@ struct FolderEntry {
 
 // Whether there is a folder at `path`.
 bool IsFolder(const std::string& path);
+// Makes the names in a folder durable.
+absl::Status SyncFolder(const std::string& path);
 
 // The regular files and folders in a folder, ascending by the bytes of their names. A
 // symbolic link counts as what it leads to; one that leads nowhere is left out, and so

@@ -193,7 +193,7 @@ Database::~Database() { CloseRocks(); }
 
 absl::Status Database::Close() {
   RETURN_IF_ERROR(CheckWritable("closing"));
-  if (failures_->disk_full || failures_->other || read_only_) {
+  if (failures_->disk_full || failures_->other) {
     return absl::UnavailableError("closing: writes have stopped");
   }
   const rocksdb::Status synced = SyncLog();

@@ -1,6 +1,5 @@
 #include "storage/store/rocksdb/seal.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -61,14 +60,6 @@ absl::Status Broken(const std::string& path, absl::string_view name, absl::strin
   return absl::DataLossError(
       absl::StrCat(Printable(path), "/db/", Printable(name), ": ", problem,
                    " since the database was closed in an orderly way (SEAL says so)"));
-}
-
-absl::Status SyncFolder(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, Printable(path));
-  const int failed = fsync(fd) != 0 ? errno : 0;
-  close(fd);
-  return failed == 0 ? absl::OkStatus() : ErrnoStatus(failed, Printable(path));
 }
 
 }  // namespace
