@@ -52,8 +52,7 @@ absl::StatusOr<Frame> FromByteBuffer(const grpc::ByteBuffer& buffer) {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  std::string message = Printable(status.message().substr(0, wire::kStatusMessageBytesMax));
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message,
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), wire::StatusMessage(status),
                       wire::StatusDetails(status));
 }
 

@@ -146,13 +146,17 @@ std::string MethodPath(absl::string_view method) {
   return absl::StrCat("/ballast.v1.", operation ? "Operations/" : "Registry/", method);
 }
 
+std::string StatusMessage(const absl::Status& status) {
+  return std::string(Utf8Prefix(Printable(status.message()), kStatusMessageBytesMax));
+}
+
 std::string StatusDetails(const absl::Status& status) {
   v1::ErrorInfo info;
   info.set_reason(std::string(ReasonName(GetReason(status))));
   info.set_domain("ballast");
   v1::RpcStatus rpc;
   rpc.set_code(static_cast<int>(status.code()));
-  rpc.set_message(std::string(CutUtf8(status.message(), kStatusMessageBytesMax)));
+  rpc.set_message(StatusMessage(status));
   google::protobuf::Any* any = rpc.add_details();
   any->set_type_url(std::string(kErrorInfoUrl));
   any->set_value(info.SerializeAsString());
@@ -173,7 +177,7 @@ absl::Status StatusFromWire(int code, absl::string_view message, absl::string_vi
   }
   const bool known = code > 0 && code <= 16;
   return MakeError(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown, reason,
-                   message);
+                   Printable(message));
 }
 
 void EntryToProto(const ManifestEntry& entry, uint64_t begin, uint64_t end, v1::Entry* out) {

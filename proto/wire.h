@@ -22,10 +22,12 @@ namespace ballast::wire {
 std::string MethodPath(absl::string_view method);
 
 // --- status -------------------------------------------------------------------
+// The message as it travels: one printable line of UTF-8, at most kStatusMessageBytesMax long.
+std::string StatusMessage(const absl::Status& status);
 // The serialized RpcStatus with ErrorInfo for `grpc-status-details-bin`: at most 4 KiB.
 std::string StatusDetails(const absl::Status& status);
-// The status that a peer sent; the reason comes from the details. A code that does
-// not exist becomes Unknown.
+// The status that a peer sent, its message made printable; the reason comes from the details. A
+// code that does not exist becomes Unknown.
 absl::Status StatusFromWire(int code, absl::string_view message, absl::string_view details);
 // What a status message may take on the wire; longer ones are cut.
 inline constexpr size_t kStatusMessageBytesMax = 1500;

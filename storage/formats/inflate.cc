@@ -1,6 +1,5 @@
 #include "storage/formats/inflate.h"
 
-#include <libdeflate.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -139,30 +138,12 @@ absl::Status InflateTo(const ByteSource& source, const SourceStorage& storage, B
 
 absl::Status InflateInto(const ByteSource& source, const SourceStorage& storage,
                          absl::Span<char> out) {
-  std::string in(storage.stored_bytes, '\0');
-  if (!in.empty()) {
-    RETURN_IF_ERROR(source.ReadAt(storage.offset_bytes, absl::MakeSpan(&in[0], in.size())));
+  StorageStream stream(&source, storage);
+  while (true) {
+    ASSIGN_OR_RETURN(const size_t n, stream.Read(out));
+    if (n == 0) return absl::OkStatus();
+    out.remove_prefix(n);
   }
-  const std::unique_ptr<libdeflate_decompressor, decltype(&libdeflate_free_decompressor)>
-      decompressor(libdeflate_alloc_decompressor(), &libdeflate_free_decompressor);
-  if (decompressor == nullptr) return absl::ResourceExhaustedError("no memory for inflating");
-  size_t consumed = 0;
-  size_t made = 0;
-  const libdeflate_result result = libdeflate_deflate_decompress_ex(
-      decompressor.get(), in.data(), in.size(), out.data(), out.size(), &consumed, &made);
-  if (result == LIBDEFLATE_INSUFFICIENT_SPACE) {
-    return Broken(storage, absl::StrCat("yields more than the ", storage.size_bytes,
-                                        " bytes that are stated"));
-  }
-  if (result != LIBDEFLATE_SUCCESS) return Broken(storage, "is damaged or cut off");
-  if (made != out.size()) {
-    return Broken(storage, absl::StrCat("yields ", made, " bytes, want ", storage.size_bytes));
-  }
-  if (consumed != in.size()) {
-    return Broken(storage,
-                  absl::StrCat("ends after ", consumed, " bytes, want ", storage.stored_bytes));
-  }
-  return CheckStorageCrc(storage, Crc32({out.data(), out.size()}));
 }
 
 }  // namespace ballast

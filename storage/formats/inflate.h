@@ -1,5 +1,6 @@
 // Reads a storage front to back, and inflates one that is compressed with DEFLATE
-// (RFC 1951, as zip has it).
+// (RFC 1951, as zip has it). zlib decides what a sound stream is, everywhere: libdeflate takes
+// length codes that the RFC sets aside.
 #ifndef BALLAST_STORAGE_FORMATS_INFLATE_H_
 #define BALLAST_STORAGE_FORMATS_INFLATE_H_
 
@@ -46,7 +47,7 @@ class StorageStream : public ByteStream {
 // Errors: InvalidArgument/MALFORMED, CHECKSUM; those of source and sink.
 absl::Status InflateTo(const ByteSource& source, const SourceStorage& storage, ByteSink* sink);
 
-// The same, into memory of size_bytes.
+// The same, into memory of exactly size_bytes.
 absl::Status InflateInto(const ByteSource& source, const SourceStorage& storage,
                          absl::Span<char> out);
 

@@ -22,10 +22,8 @@ class NullSink : public ByteSink {
   absl::Status Write(absl::string_view) override { return absl::OkStatus(); }
 };
 
-// Inflating in one call needs all of the stored bytes in memory, too.
 bool FitsMemory(const SourceStorage& storage, uint64_t used_bytes) {
-  return storage.size_bytes <= std::min(kMemoryStorageBytesMax, kMemoryBytesMax - used_bytes) &&
-         storage.stored_bytes <= storage.size_bytes + storage.size_bytes / 8 + 1024;
+  return storage.size_bytes <= std::min(kMemoryStorageBytesMax, kMemoryBytesMax - used_bytes);
 }
 
 }  // namespace

@@ -1,9 +1,6 @@
 #include "storage/formats/zip_reader.h"
 
-#include <libdeflate.h>
-
 #include <algorithm>
-#include <memory>
 #include <numeric>
 #include <utility>
 
@@ -12,6 +9,7 @@
 #include "storage/base/checked.h"
 #include "storage/base/crc32.h"
 #include "storage/base/status.h"
+#include "storage/formats/inflate.h"
 #include "storage/formats/zip_directory.h"
 
 namespace ballast {
@@ -229,21 +227,6 @@ absl::StatusOr<std::vector<ZipRecord>> CheckRecords(const ByteSource& source,
   return records;
 }
 
-absl::StatusOr<std::string> Inflate(absl::string_view stored, uint64_t size_bytes) {
-  const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> inflater(
-      libdeflate_alloc_decompressor(), &libdeflate_free_decompressor);
-  std::string out(size_bytes, '\0');
-  size_t used = 0;
-  size_t made = 0;
-  const libdeflate_result result = libdeflate_deflate_decompress_ex(
-      inflater.get(), stored.data(), stored.size(), out.data(), out.size(), &used, &made);
-  if (result != LIBDEFLATE_SUCCESS || made != size_bytes || used != stored.size()) {
-    return MalformedError("deflate stream is broken, want ", size_bytes, " bytes from ",
-                          stored.size());
-  }
-  return out;
-}
-
 }  // namespace
 
 ZipReader::ZipReader(const ByteSource* source, std::vector<ZipRecord> records)
@@ -270,10 +253,16 @@ absl::StatusOr<std::string> ZipReader::Read(const ZipRecord& record, uint64_t li
     return LimitError(where, " is ", std::max(record.size_bytes, record.stored_bytes),
                       " bytes long, want at most ", limit_bytes);
   }
-  std::string bytes(record.stored_bytes, '\0');
-  RETURN_IF_ERROR(source_->ReadAt(record.data_offset, absl::MakeSpan(bytes)), where);
+  std::string bytes(record.size_bytes, '\0');
   if (record.deflated) {
-    ASSIGN_OR_RETURN(bytes, Inflate(bytes, record.size_bytes), where);
+    const SourceStorage storage{.name = record.name,
+                                .offset_bytes = record.data_offset,
+                                .stored_bytes = record.stored_bytes,
+                                .size_bytes = record.size_bytes,
+                                .encoding = SourceStorage::Encoding::kDeflate};
+    RETURN_IF_ERROR(InflateInto(*source_, storage, absl::MakeSpan(bytes)), "zip");
+  } else {
+    RETURN_IF_ERROR(source_->ReadAt(record.data_offset, absl::MakeSpan(bytes)), where);
   }
   if (record.has_crc() && Crc32(bytes) != record.crc32) {
     return ChecksumError(where, ": CRC-32 of the data is ", Crc32(bytes), ", want ", record.crc32);

@@ -153,7 +153,7 @@ TEST(TensorSource, InflatesEachStorageOncePerPass) {
 }
 
 TEST(TensorSource, RefusesBrokenDeflateStreams) {
-  for (const size_t size : {size_t{1000}, size_t{17} << 20}) {  // libdeflate, zlib
+  for (const size_t size : {size_t{1000}, size_t{17} << 20}) {  // in memory, in a file
     const struct {
       const char* part;
       Reason reason;

@@ -5,6 +5,7 @@
 
 #include "ballast/v1/registry.pb.h"
 #include "proto/grpc_bridge.h"
+#include "proto/wire.h"
 #include "storage/base/crc32.h"
 #include "storage/base/status.h"
 
@@ -166,10 +167,20 @@ TEST(Frame, StatusKeepsCodeMessageAndReasonOverGrpc) {
   }
 }
 
+TEST(Frame, AMessageThatIsNotTextTravelsPrintableAndKeepsItsReason) {
+  const absl::Status back = FromGrpcStatus(ToGrpcStatus(MalformedError("key \xff\n\x1b[2J")));
+  EXPECT_EQ(back.message(), "key \\xff\\x0a\\x1b[2J");
+  EXPECT_EQ(GetReason(back), Reason::kMalformed);
+}
+
+TEST(Frame, AForeignServersMessageIsMadePrintable) {
+  EXPECT_EQ(FromGrpcStatus(grpc::Status(grpc::UNKNOWN, "a\x1b[2J")).message(), "a\\x1b[2J");
+}
+
 TEST(Frame, StatusDetailsStayBelowFourKibibytes) {
   const grpc::Status status = ToGrpcStatus(MalformedError(std::string(1 << 20, 'x')));
   EXPECT_LE(status.error_details().size(), 4096u);
-  EXPECT_LE(status.error_message().size(), 2000u);
+  EXPECT_LE(status.error_message().size(), wire::kStatusMessageBytesMax);
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ class InProcessCall : public ClientFrameStream {
           call.method = method_;
           call.principal = principal;
           const absl::Status served = methods->at(method_).handler(&call, &end);
-          status_ = wire::StatusFromWire(static_cast<int>(served.code()), served.message(),
+          status_ = wire::StatusFromWire(static_cast<int>(served.code()), wire::StatusMessage(served),
                                          wire::StatusDetails(served));
           wire_.to_client.Close();
           wire_.to_server.Break();
