@@ -16,6 +16,7 @@
 #include "absl/strings/strip.h"
 #include "storage/base/file.h"
 #include "storage/base/folder.h"
+#include "storage/base/small_file.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
 
@@ -46,19 +47,6 @@ absl::Status WriteFile(const std::string& path, absl::string_view bytes) {
   ASSIGN_OR_RETURN(const auto file, AtomicFile::Create(path, /*overwrite=*/true));
   RETURN_IF_ERROR(file->Write(bytes), Printable(path));
   return file->Commit();
-}
-
-absl::StatusOr<std::string> ReadFile(const std::string& path, uint64_t bytes_max) {
-  ASSIGN_OR_RETURN(const auto file, OpenFile(path));
-  if (file->size_bytes() > bytes_max) {
-    return LimitError(Printable(path), ": is ", file->size_bytes(), " bytes, want at most ",
-                      bytes_max);
-  }
-  std::string bytes(file->size_bytes(), '\0');
-  if (!bytes.empty()) {
-    RETURN_IF_ERROR(file->ReadAt(0, absl::MakeSpan(bytes.data(), bytes.size())), Printable(path));
-  }
-  return bytes;
 }
 
 // What is in a folder was written by us: bytes that are malformed there are damage.
@@ -133,7 +121,7 @@ absl::Status BackupFolder::RemoveLeftovers() const {
 
 absl::Status BackupFolder::CheckFormat() const {
   if (!IsFolder(path_)) return absl::NotFoundError(absl::StrCat(Named(path_), ": no such folder"));
-  const absl::StatusOr<std::string> text = ReadFile(path_ + "/FORMAT", 64);
+  const absl::StatusOr<std::string> text = ReadSmallFile(path_ + "/FORMAT", 64);
   if (absl::IsNotFound(text.status())) {
     return absl::FailedPreconditionError(
         absl::StrCat(Named(path_), ": has no FORMAT, want a folder of a backup or an export"));
@@ -194,7 +182,7 @@ absl::Status BackupFolder::TellUnfinished(
 absl::StatusOr<ModelFacts> BackupFolder::ReadModel(const std::string& model) const {
   const std::string file = ModelDir(model) + "/model.json";
   ASSIGN_OR_RETURN(const std::string text,
-                   ReadFile(file, kFactsBytesMax + 2 * limits_.schema_bytes_max));
+                   ReadSmallFile(file, kFactsBytesMax + 2 * limits_.schema_bytes_max));
   absl::StatusOr<ModelFacts> facts = DecodeModelFacts(text);
   if (!facts.ok()) return AsDamage(facts.status(), file);
   if (facts->model == model) return facts;
@@ -205,7 +193,7 @@ absl::StatusOr<VersionFacts> BackupFolder::ReadVersion(const std::string& model,
                                                        uint64_t version) const {
   const std::string file = absl::StrCat(ModelDir(model), "/", version, ".version");
   ASSIGN_OR_RETURN(const std::string text,
-                   ReadFile(file, kFactsBytesMax + limits_.manifest_bytes_max));
+                   ReadSmallFile(file, kFactsBytesMax + limits_.manifest_bytes_max));
   absl::StatusOr<VersionFacts> facts = DecodeVersionFacts(text, limits_);
   if (!facts.ok()) return AsDamage(facts.status(), file);
   if (facts->model == model && facts->version == version) return facts;

@@ -14,6 +14,7 @@
 #include <sstream>
 #include <string>
 
+#include "storage/base/small_file.h"
 #include "storage/base/status.h"
 
 namespace ballast {
@@ -278,6 +279,17 @@ TEST(ErrnoStatus, MapsErrnoToTheCodeThatSaysWhatToDo) {
     EXPECT_EQ(status.code(), row.code) << row.error;
     EXPECT_THAT(std::string(status.message()), testing::StartsWith("writing x: "));
   }
+}
+
+TEST_F(FileTest, ASmallFileIsReadAtOnceAndATooLongOneNamed) {
+  Put("empty", "");
+  Put("small", "12345");
+  EXPECT_EQ(*ReadSmallFile(Path("empty"), 5), "");
+  EXPECT_EQ(*ReadSmallFile(Path("small"), 5), "12345");
+  const absl::Status longer = ReadSmallFile(Path("small"), 4).status();
+  EXPECT_EQ(GetReason(longer), Reason::kLimit);
+  EXPECT_THAT(std::string(longer.message()), HasSubstr("small: is 5 bytes, want at most 4"));
+  EXPECT_TRUE(absl::IsNotFound(ReadSmallFile(Path("none"), 5).status()));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "storage/base/file.h"
 #include "storage/base/folder.h"
 #include "storage/base/limits.h"
+#include "storage/base/small_file.h"
 #include "storage/base/status.h"
 
 namespace ballast {
@@ -31,14 +32,6 @@ bool HasDigest(absl::string_view name) { return !absl::EndsWith(name, ".sst"); }
 bool IsSealed(absl::string_view name) {
   return name == "CURRENT" || absl::StartsWith(name, "MANIFEST-") || absl::EndsWith(name, ".log") ||
          absl::EndsWith(name, ".sst");
-}
-
-absl::StatusOr<std::string> ReadWhole(const std::string& path, uint64_t bytes_max) {
-  ASSIGN_OR_RETURN(const auto file, OpenFile(path));
-  if (file->size_bytes() > bytes_max) return absl::DataLossError("is too long");
-  std::string bytes(file->size_bytes(), '\0');
-  if (!bytes.empty()) RETURN_IF_ERROR(file->ReadAt(0, absl::MakeSpan(bytes)));
-  return bytes;
 }
 
 // "<size> <digest>" of a file, as in its line.
@@ -81,9 +74,9 @@ absl::Status WriteSeal(const std::string& path) {
 }
 
 absl::Status BreakSeal(const std::string& path) {
-  const absl::StatusOr<std::string> text = ReadWhole(SealPath(path), kSealBytesMax);
+  const absl::StatusOr<std::string> text = ReadSmallFile(SealPath(path), kSealBytesMax);
   if (absl::IsNotFound(text.status())) return absl::OkStatus();
-  RETURN_IF_ERROR(text.status(), Printable(SealPath(path)));
+  RETURN_IF_ERROR(text.status());
   for (const absl::string_view line : absl::StrSplit(*text, '\n', absl::SkipEmpty())) {
     const std::vector<absl::string_view> parts = absl::StrSplit(line, absl::MaxSplits(' ', 2));
     // What is named here is opened: only a name of the database's own kind.
