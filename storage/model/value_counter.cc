@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +20,9 @@ constexpr uint64_t kChunkBytes = 8192;
 
 // Vectors of 32 bytes; where the machine has none, the compiler takes several small ones.
 // Lanes are fixed, so that sums come out the same.
+using Int8s = int8_t __attribute__((vector_size(32)));
+using Uint8s = uint8_t __attribute__((vector_size(32)));
+using Uint16s = uint16_t __attribute__((vector_size(32)));
 using Int16s = int16_t __attribute__((vector_size(32)));
 using Int32s = int32_t __attribute__((vector_size(32)));
 using Int64s = int64_t __attribute__((vector_size(32)));
@@ -211,7 +216,7 @@ struct FloatLanes {
   }
 };
 
-// Bytes have few values: counting those is enough.
+// Small floats have few values: counting those is enough.
 void CountBytes(DType dtype, const char* bytes, uint64_t size, ValueTally* tally) {
   constexpr size_t kTables = 4;  // so that an addition need not wait for the one before
   std::array<std::array<uint32_t, 256>, kTables> seen = {};
@@ -269,6 +274,53 @@ struct IntegerLanes {
   }
 };
 
+// Whole vectors of integers of 8 bits, compared without their sign: `bias` turns it over.
+BALLAST_INLINE void CountByteVectors(const char* bytes, uint64_t size, uint8_t bias,
+                                     ValueTally* tally) {
+  constexpr uint64_t kRunBytes = 64 * sizeof(Uint8s);  // as 8 bits count zeros, and 16 add bytes
+  Uint8s low = Uint8s{} + uint8_t{0xFF}, high = {};
+  uint64_t zeros = 0, sum = 0;
+  for (uint64_t begin = 0; begin < size; begin += kRunBytes) {
+    const uint64_t end = std::min(size, begin + kRunBytes);
+    Int8s run_zeros = {};
+    Uint16s run_sum = {};
+    for (uint64_t at = begin; at < end; at += sizeof(Uint8s)) {
+      Uint8s v;
+      std::memcpy(&v, bytes + at, sizeof(v));
+      v ^= bias;
+      low = v < low ? v : low;
+      high = v > high ? v : high;
+      run_zeros -= v == bias;
+      Uint16s pairs;
+      std::memcpy(&pairs, &v, sizeof(pairs));
+      run_sum += (pairs & uint16_t{0xFF}) + (pairs >> 8);
+    }
+    for (size_t i = 0; i < sizeof(Uint8s); ++i) zeros += static_cast<uint64_t>(run_zeros[i]);
+    for (size_t i = 0; i < sizeof(Uint8s) / 2; ++i) sum += run_sum[i];
+  }
+  uint8_t least = low[0], most = high[0];
+  for (size_t i = 1; i < sizeof(Uint8s); ++i) {
+    least = std::min(least, low[i]);
+    most = std::max(most, high[i]);
+  }
+  const double shift = bias;
+  tally->finite += size;
+  tally->zeros += zeros;
+  tally->sum += static_cast<double>(sum) - shift * static_cast<double>(size);
+  tally->min = std::min(tally->min, least - shift);
+  tally->max = std::max(tally->max, most - shift);
+}
+
+template <typename Int>
+struct ByteLanes {
+  static BALLAST_INLINE void Count(DType, const char* bytes, uint64_t size, ValueTally* tally) {
+    const uint64_t whole = size / sizeof(Uint8s) * sizeof(Uint8s);
+    const uint8_t bias = std::is_signed_v<Int> ? 0x80 : 0;
+    if (whole > 0) CountByteVectors(bytes, whole, bias, tally);
+    CountIntegers<Int>(bytes + whole, size - whole, tally);
+  }
+};
+
 using Kernel = void (*)(DType dtype, const char* bytes, uint64_t size, ValueTally* tally);
 
 template <typename Lanes>
@@ -314,6 +366,13 @@ Kernel KernelOf(DType dtype) {
       return Best<IntegerLanes<int32_t>>();
     case DType::kUint32:
       return Best<IntegerLanes<uint32_t>>();
+    case DType::kInt8:
+    case DType::kQint8:
+      return Best<ByteLanes<int8_t>>();
+    case DType::kBool:
+    case DType::kUint8:
+    case DType::kQuint8:
+      return Best<ByteLanes<uint8_t>>();
     default:
       return InfoOf(dtype).bits == 8 ? CountBytes : CountSlowly;
   }

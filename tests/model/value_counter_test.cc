@@ -86,6 +86,16 @@ TEST(ValueCounter, EveryDTypeIsCountedAsValueByValue) {
   }
 }
 
+TEST(ValueCounter, LongRunsOfOneByteDoNotOverflow) {
+  for (const DType dtype : {DType::kUint8, DType::kInt8, DType::kBool}) {
+    for (const int byte : {0x00, 0x01, 0x7F, 0x80, 0xFF}) {
+      const std::string bytes(8192 * 2 + 33, static_cast<char>(byte));
+      ExpectLike(Count(dtype, bytes), Naively(dtype, bytes),
+                 absl::StrCat(DTypeName(dtype), " ", byte));
+    }
+  }
+}
+
 TEST(ValueCounter, PackedDTypesAreNotCounted) {
   for (const DType dtype : {DType::kFloat4E2m1fnX2, DType::kFloat6E2m3, DType::kFloat6E3m2}) {
     ValueCounter counter(dtype);
