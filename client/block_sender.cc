@@ -14,12 +14,14 @@ constexpr size_t kGatherBytes = 32u << 10;
 }  // namespace
 
 std::vector<BlockPlace> DistinctBlocks(const Manifest& manifest) {
+  const std::vector<uint32_t> twins = TieRepresentatives(manifest.entries.size(), manifest.ties);
   std::vector<BlockPlace> out;
   absl::flat_hash_set<Digest> seen;
   for (uint32_t e = 0; e < manifest.entries.size(); ++e) {
     const std::vector<BlockRef>& blocks = manifest.entries[e].blocks;
     for (uint64_t b = 0; b < blocks.size(); ++b) {
-      if (seen.insert(blocks[b].digest).second) out.push_back({e, b});
+      const bool hashed = blocks[b].digest != Digest();
+      if (hashed ? seen.insert(blocks[b].digest).second : twins[e] == e) out.push_back({e, b});
     }
   }
   return out;

@@ -22,7 +22,7 @@ struct BlockPlace {
 };
 
 // The distinct blocks in the order of their first appearance: the numbers by which a
-// server asks for them.
+// server asks for them (NeedPiece in proto/ballast/v1). What is not hashed is distinct, but for ties.
 std::vector<BlockPlace> DistinctBlocks(const Manifest& manifest);
 
 // Whole blocks, several to a message. Big blocks travel as they lie in memory, small

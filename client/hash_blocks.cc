@@ -38,21 +38,22 @@ std::vector<Task> MakeTasks(const PushSource& source, const std::vector<uint32_t
 // Bytes are looked at three times while they are in the cache.
 constexpr size_t kPieceBytes = 64u << 10;
 
-absl::StatusOr<BlockRef> HashBlock(TensorSource* reader, uint32_t entry, uint64_t offset,
+// `sha` null: only the CRC. `values` null: they are not counted.
+absl::StatusOr<BlockRef> ReadBlock(TensorSource* reader, uint32_t entry, uint64_t offset,
                                    uint64_t size_bytes, Sha256* sha, ValueCounter* values) {
   BlockRef block;
   while (size_bytes > 0) {
     ASSIGN_OR_RETURN(const Chunk chunk, reader->Read(entry, offset, size_bytes));
     for (size_t at = 0; at < chunk.bytes.size(); at += kPieceBytes) {
       const absl::string_view piece = chunk.bytes.substr(at, kPieceBytes);
-      sha->Update(piece);
+      if (sha != nullptr) sha->Update(piece);
       block.crc32 = Crc32(piece, block.crc32);
-      values->Add(piece);
+      if (values != nullptr) values->Add(piece);
     }
     offset += chunk.bytes.size();
     size_bytes -= chunk.bytes.size();
   }
-  block.digest = sha->Finish();
+  if (sha != nullptr) block.digest = sha->Finish();
   return block;
 }
 
@@ -63,21 +64,38 @@ ValueTally Sum(const std::vector<ValueTally>& parts) {
 }
 
 // The threads take tasks from one list and fill disjoint blocks of one manifest.
-class BlockHasher {
+class BlockReader {
  public:
-  BlockHasher(const PushSource& source, Operation* operation, Progress::Phase phase)
-      : source_(source), operation_(operation), phase_(phase), manifest_(source.facts()) {}
+  BlockReader(const PushSource& source, Operation* operation, Progress::Phase phase,
+              Manifest* manifest)
+      : source_(source),
+        operation_(operation),
+        phase_(phase),
+        manifest_(*manifest),
+        twins_(TieRepresentatives(manifest->entries.size(), manifest->ties)) {}
 
-  absl::StatusOr<Manifest> Run();
+  // All blocks; those that `hashed` names get their digest.
+  absl::Status ReadAll(const BlockFilter& hashed);
+  // Only blocks that `hashed` names.
+  absl::Status ReadAgain(const BlockFilter& hashed);
 
  private:
-  void Work();
-  absl::Status HashTask(const Task& task, TensorSource* reader, Sha256* sha);
+  using TaskReader = absl::Status (BlockReader::*)(const Task& task, TensorSource* reader,
+                                                   Sha256* sha);
+  absl::Status Run(std::vector<Task> tasks, TaskReader read);
+  void Work(TaskReader read);
+  absl::Status ReadTask(const Task& task, TensorSource* reader, Sha256* sha);
+  absl::Status ReadTaskAgain(const Task& task, TensorSource* reader, Sha256* sha);
+  absl::Status Done(uint64_t bytes) {
+    return operation_->Report(phase_, done_bytes_ += bytes, total_bytes_);
+  }
 
   const PushSource& source_;
   Operation* const operation_;
   const Progress::Phase phase_;
-  Manifest manifest_;
+  Manifest& manifest_;
+  const std::vector<uint32_t> twins_;
+  BlockFilter hashed_;
   std::vector<std::vector<ValueTally>> tallies_;  // of each entry's blocks
   std::vector<Task> tasks_;
   uint64_t total_bytes_ = 0;
@@ -87,26 +105,44 @@ class BlockHasher {
   absl::Status status_;  // the first failure
 };
 
-absl::Status BlockHasher::HashTask(const Task& task, TensorSource* reader, Sha256* sha) {
+absl::Status BlockReader::ReadTask(const Task& task, TensorSource* reader, Sha256* sha) {
   ManifestEntry& entry = manifest_.entries[task.entry];
   const uint64_t size = CheckedTensorBytes(entry.spec);
   ValueCounter values(entry.spec.dtype);
   for (uint64_t i = task.first_block; i < task.first_block + task.blocks; ++i) {
     const uint64_t length = BlockSize(size, i);
     ASSIGN_OR_RETURN(entry.blocks[i],
-                     HashBlock(reader, task.entry, i * kBlockBytes, length, sha, &values));
+                     ReadBlock(reader, task.entry, i * kBlockBytes, length,
+                               hashed_(task.entry, i) ? sha : nullptr, &values));
     tallies_[task.entry][i] = values.Finish();
-    const uint64_t done = done_bytes_ += length;
-    RETURN_IF_ERROR(operation_->Report(phase_, done, total_bytes_));
+    RETURN_IF_ERROR(Done(length));
   }
   return absl::OkStatus();
 }
 
-void BlockHasher::Work() {
+absl::Status BlockReader::ReadTaskAgain(const Task& task, TensorSource* reader, Sha256* sha) {
+  ManifestEntry& entry = manifest_.entries[task.entry];
+  const uint64_t size = CheckedTensorBytes(entry.spec);
+  for (uint64_t i = task.first_block; i < task.first_block + task.blocks; ++i) {
+    if (!hashed_(task.entry, i)) continue;
+    const uint64_t length = BlockSize(size, i);
+    ASSIGN_OR_RETURN(const BlockRef block,
+                     ReadBlock(reader, task.entry, i * kBlockBytes, length, sha, nullptr));
+    if (block.crc32 != entry.blocks[i].crc32) {
+      return ChecksumError("block ", i, " of ", QuotedKey(entry.spec.key),
+                           " is not what it was a moment ago");
+    }
+    entry.blocks[i] = block;
+    RETURN_IF_ERROR(Done(length));
+  }
+  return absl::OkStatus();
+}
+
+void BlockReader::Work(TaskReader read) {
   const std::unique_ptr<TensorSource> reader = source_.NewReader();
   Sha256 sha;
   for (size_t i = next_++; i < tasks_.size(); i = next_++) {
-    const absl::Status status = HashTask(tasks_[i], reader.get(), &sha);
+    const absl::Status status = (this->*read)(tasks_[i], reader.get(), &sha);
     if (status.ok()) continue;
     const std::lock_guard lock(mutex_);
     if (status_.ok()) status_ = status;
@@ -115,36 +151,87 @@ void BlockHasher::Work() {
   }
 }
 
-absl::StatusOr<Manifest> BlockHasher::Run() {
-  const std::vector<uint32_t> twins = TieRepresentatives(manifest_.entries.size(), manifest_.ties);
-  tallies_.resize(twins.size());
-  for (uint32_t i = 0; i < twins.size(); ++i) {
+absl::Status BlockReader::Run(std::vector<Task> tasks, TaskReader read) {
+  tasks_ = std::move(tasks);
+  std::vector<std::thread> others;
+  for (int i = 1; i < kThreads && tasks_.size() > 1; ++i) {
+    others.emplace_back([this, read] { Work(read); });
+  }
+  Work(read);
+  for (std::thread& thread : others) thread.join();
+  RETURN_IF_ERROR(status_);
+  for (uint32_t i = 0; i < twins_.size(); ++i) {
+    if (twins_[i] != i) manifest_.entries[i].blocks = manifest_.entries[twins_[i]].blocks;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BlockReader::ReadAll(const BlockFilter& hashed) {
+  hashed_ = hashed;
+  tallies_.resize(twins_.size());
+  for (uint32_t i = 0; i < twins_.size(); ++i) {
     const uint64_t size = CheckedTensorBytes(manifest_.entries[i].spec);
     manifest_.entries[i].blocks.resize(BlockCount(size));
-    if (twins[i] != i) continue;
+    if (twins_[i] != i) continue;
     tallies_[i].resize(BlockCount(size));
     total_bytes_ += size;
   }
-  tasks_ = MakeTasks(source_, twins);
-  std::vector<std::thread> others;
-  for (int i = 1; i < kThreads && tasks_.size() > 1; ++i) others.emplace_back([this] { Work(); });
-  Work();
-  for (std::thread& thread : others) thread.join();
-  RETURN_IF_ERROR(status_);
-  for (uint32_t i = 0; i < twins.size(); ++i) {
+  RETURN_IF_ERROR(Run(MakeTasks(source_, twins_), &BlockReader::ReadTask));
+  for (uint32_t i = 0; i < twins_.size(); ++i) {
     ManifestEntry& entry = manifest_.entries[i];
-    entry.health = HealthOf(entry.spec.dtype, Sum(tallies_[twins[i]]));
-    if (twins[i] != i) entry.blocks = manifest_.entries[twins[i]].blocks;
+    entry.health = HealthOf(entry.spec.dtype, Sum(tallies_[twins_[i]]));
   }
-  RETURN_IF_ERROR(source_.CheckContainer(manifest_));
-  return std::move(manifest_);
+  return source_.CheckContainer(manifest_);
+}
+
+absl::Status BlockReader::ReadAgain(const BlockFilter& hashed) {
+  hashed_ = hashed;
+  std::vector<Task> tasks;
+  for (const Task& task : MakeTasks(source_, twins_)) {
+    const uint64_t size = CheckedTensorBytes(manifest_.entries[task.entry].spec);
+    uint64_t bytes = 0;
+    for (uint64_t i = task.first_block; i < task.first_block + task.blocks; ++i) {
+      if (hashed_(task.entry, i)) bytes += BlockSize(size, i);
+    }
+    if (bytes > 0) tasks.push_back(task);
+    total_bytes_ += bytes;
+  }
+  return Run(std::move(tasks), &BlockReader::ReadTaskAgain);
 }
 
 }  // namespace
 
 absl::StatusOr<Manifest> HashBlocks(const PushSource& source, Operation* operation,
                                     Progress::Phase phase) {
-  return BlockHasher(source, operation, phase).Run();
+  Manifest manifest = source.facts();
+  RETURN_IF_ERROR(BlockReader(source, operation, phase, &manifest)
+                      .ReadAll([](uint32_t, uint64_t) { return true; }));
+  return manifest;
+}
+
+absl::StatusOr<Manifest> SumBlocks(const PushSource& source, Operation* operation,
+                                   Progress::Phase phase) {
+  Manifest manifest = source.facts();
+  const auto hashed = [&](uint32_t entry, uint64_t block) {
+    const uint64_t size = CheckedTensorBytes(manifest.entries[entry].spec);
+    return BlockSize(size, block) < kCrcKnownBytes || !source.Splittable(entry);
+  };
+  RETURN_IF_ERROR(BlockReader(source, operation, phase, &manifest).ReadAll(hashed));
+  return manifest;
+}
+
+absl::Status HashChosen(const PushSource& source, Operation* operation, Progress::Phase phase,
+                        const BlockFilter& chosen, Manifest* manifest) {
+  return BlockReader(source, operation, phase, manifest).ReadAgain(chosen);
+}
+
+bool IsHashed(const Manifest& manifest) {
+  for (const ManifestEntry& entry : manifest.entries) {
+    for (const BlockRef& block : entry.blocks) {
+      if (block.digest == Digest()) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace ballast

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/answers.h"
+#include "client/block_question.h"
 #include "client/client_impl.h"
 #include "client/push_exchange.h"
 #include "client/push_source.h"
@@ -67,12 +68,26 @@ absl::StatusOr<PushResult> WithRetries(Connection* connection, Operation* operat
 absl::StatusOr<PushResult> PushSourceTo(Connection* connection, Operation* operation,
                                         const PushSource& source, const std::string& model,
                                         const PushOptions& options) {
-  ASSIGN_OR_RETURN(const Manifest manifest, HashBlocks(source, operation, Progress::Phase::kHash));
+  ASSIGN_OR_RETURN(Manifest manifest, ManifestToOffer(source, model, connection, operation));
   if (options.no_nan) RETURN_IF_ERROR(CheckAllFinite(manifest));
-  ASSIGN_OR_RETURN(PushResult result,
-                   WithRetries(connection, operation, model, options, [&](PushExchange& exchange) {
-                     return exchange.SendManifest(manifest, source);
-                   }));
+  const auto hash_rest = [&] {
+    const auto left = [&](uint32_t entry, uint64_t block) {
+      return manifest.entries[entry].blocks[block].digest == Digest();
+    };
+    return HashChosen(source, operation, Progress::Phase::kHash, left, &manifest);
+  };
+  bool moved = false;
+  const auto attempt = [&](PushExchange& exchange) -> absl::StatusOr<PushResult> {
+    // What an attempt before has made durable is known by its digest.
+    if (moved) RETURN_IF_ERROR(hash_rest());
+    absl::StatusOr<PushResult> result = exchange.SendManifest(manifest, source);
+    moved |= exchange.sent_bytes() > 0;
+    if (!result.ok() || !result->repeated || IsHashed(manifest)) return result;
+    RETURN_IF_ERROR(hash_rest());
+    RETURN_IF_ERROR(exchange.CheckAnswer(*result, VersionDigest(manifest)));
+    return result;
+  };
+  ASSIGN_OR_RETURN(PushResult result, WithRetries(connection, operation, model, options, attempt));
   result.warnings.insert(result.warnings.begin(), source.warnings().begin(),
                          source.warnings().end());
   return result;

@@ -81,7 +81,7 @@ absl::StatusOr<PushResult> PushExchange::SendManifest(const Manifest& manifest,
   // A refusal can be under way while we still send.
   if (!reading_.joinable()) StartReading();
   ASSIGN_OR_RETURN(PushResult result, End(seen));
-  RETURN_IF_ERROR(CheckAnswer(result, VersionDigest(manifest)));
+  if (IsHashed(manifest)) RETURN_IF_ERROR(CheckAnswer(result, VersionDigest(manifest)));
   return result;
 }
 

@@ -48,7 +48,8 @@ class PushExchange {
   // The version comes from another registry with these facts; before anything is sent.
   void set_imported(const v1::Imported& imported) { imported_ = imported; }
 
-  // Sends the manifest (with blocks), then the blocks that the server asks for.
+  // Sends the manifest (with blocks), then the blocks that the server asks for. The answer is
+  // checked if all blocks are hashed.
   absl::StatusOr<PushResult> SendManifest(const Manifest& manifest, const PushSource& source);
   // Sends a file as it is; total_bytes 0: not known.
   absl::StatusOr<PushResult> SendFile(ByteStream* file, uint64_t total_bytes);

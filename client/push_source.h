@@ -56,6 +56,20 @@ absl::StatusOr<std::unique_ptr<PushSource>> OpenPushTensors(absl::Span<const Ten
 absl::StatusOr<Manifest> HashBlocks(const PushSource& source, Operation* operation,
                                     Progress::Phase phase);
 
+// The same without the SHA-256 of blocks of kCrcKnownBytes or more that can be read again: their
+// digests are zeros.
+absl::StatusOr<Manifest> SumBlocks(const PushSource& source, Operation* operation,
+                                   Progress::Phase phase);
+
+// Reads blocks of SumBlocks again, those that `chosen` names, and hashes them.
+// Errors: as HashBlocks; InvalidArgument/CHECKSUM  a block is not what it was.
+using BlockFilter = std::function<bool(uint32_t entry, uint64_t block)>;
+absl::Status HashChosen(const PushSource& source, Operation* operation, Progress::Phase phase,
+                        const BlockFilter& chosen, Manifest* manifest);
+
+// Whether all blocks have their digest.
+bool IsHashed(const Manifest& manifest);
+
 // Applies rules to a state dict in place.
 absl::Status ApplyRules(const KeyRuleOptions& rules, const Limits& limits, SourceStateDict* dict);
 

@@ -178,6 +178,7 @@ constexpr LimitRange kRanges[] = {
     {"stream_idle_ms", 0, kYearMs},
     {"manifest_wait_ms", 0, kYearMs},
     {"connection_streams_max", 1, std::numeric_limits<int32_t>::max()},
+    {"receive_window_bytes", 64u << 10, 1u << 30},
     {"unary_bytes_max", 1, kAny},
     {"page_entries_max", 1, kAny},
     {"block_file_bytes", kBlockBytes, kAny},

@@ -82,6 +82,7 @@ void GrpcCall::OnReadDone(bool ok) {
   started_ = true;
   ops_.OnReadDone(ok);
   if (!first) return;
+  if (method_->quick) return Serve();
   if (pool_->Submit([this] { Serve(); })) return;
   End(TooManyCalls());
 }

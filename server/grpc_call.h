@@ -27,7 +27,7 @@ Call CallOf(const grpc::CallbackServerContext& context, const std::string& metho
 
 // Lives from the call's arrival to its OnDone, which deletes it. The method runs on a
 // pool thread from the first message on (a caller that sends nothing costs no
-// thread); after Finish that thread does not touch it again.
+// thread), a quick one on gRPC's; after Finish that thread does not touch it again.
 class GrpcCall : public grpc::ServerGenericBidiReactor, public FrameStream {
  public:
   // All must outlive the call.

@@ -267,6 +267,7 @@ void AddCatalogMethods(const Services& services, MethodTable* table) {
   add("DeleteAlias", DeleteAlias);
   add("ListAliasHistory", ListAliasHistory);
   add("GetCapabilities", GetCapabilities);
+  for (const char* method : {"GetModel", "GetVersion"}) (*table)[method].quick = true;
   // A manifest can be large: this waits beside the data streams, not before the control calls.
   (*table)["ListEntries"].moves_data = true;
 }

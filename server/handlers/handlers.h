@@ -24,6 +24,7 @@ struct Method {
   Handler handler;
   bool moves_data = false;  // long, with payload or a manifest: runs apart from the control calls
   bool sleeps = false;      // mostly waits: has threads of its own, at most limits.watches_max
+  bool quick = false;       // reads a few records: gRPC's own thread serves it, without a switch
 };
 
 // By name: "Push", "GetVersion" … Thread-safe once built.

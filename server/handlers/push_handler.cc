@@ -2,10 +2,12 @@
 #include <mutex>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "proto/wire.h"
 #include "server/handlers/stream_io.h"
+#include "server/use_cases/ask_blocks.h"
 #include "server/use_cases/ongoing_pushes.h"
 #include "server/use_cases/push.h"
 #include "storage/base/status.h"
@@ -250,6 +252,21 @@ class PushCall {
   std::unique_ptr<OngoingPushes::Turn> turn_;  // last: a later call uses the rest until it ends
 };
 
+absl::Status ServeAskBlocks(const Services& services, Call* call,
+                            const v1::AskBlocksRequest& request, v1::AskBlocksResponse* response) {
+  call->subject = request.model().substr(0, 255);
+  ASSIGN_OR_RETURN(const std::vector<bool> may,
+                   AskBlocks(services, call->principal, request.model(), request.crc32()));
+  for (size_t i = 0; i < may.size(); ++i) {
+    if (!may[i]) continue;
+    const size_t begin = i;
+    while (i < may.size() && may[i]) ++i;
+    response->add_first(begin);
+    response->add_count(i - begin);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddPushMethods(const Services& services, MethodTable* table) {
@@ -259,6 +276,11 @@ void AddPushMethods(const Services& services, MethodTable* table) {
                         return PushCall(services, ongoing.get(), call, stream).Serve();
                       },
                       true};
+  (*table)["AskBlocks"] = {Unary<v1::AskBlocksRequest, v1::AskBlocksResponse>(
+      [&services](Call* call, const v1::AskBlocksRequest& request,
+                  v1::AskBlocksResponse* response) {
+        return ServeAskBlocks(services, call, request, response);
+      })};
 }
 
 }  // namespace ballast

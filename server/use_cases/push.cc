@@ -114,19 +114,32 @@ absl::Status Push::OfferManifest(Manifest manifest) {
 }
 
 absl::Status Push::CollectBlocks() {
+  const std::vector<uint32_t> twins =
+      TieRepresentatives(manifest_.entries.size(), manifest_.ties);
+  absl::flat_hash_map<Digest, uint64_t> known;
+  numbers_.resize(manifest_.entries.size());
   for (uint32_t e = 0; e < manifest_.entries.size(); ++e) {
     const ManifestEntry& entry = manifest_.entries[e];
     const uint64_t size = CheckedTensorBytes(entry.spec);
+    numbers_[e].reserve(entry.blocks.size());
     for (uint64_t b = 0; b < entry.blocks.size(); ++b) {
-      const auto [it, added] = numbers_.try_emplace(entry.blocks[b].digest, wanted_.size());
-      if (added) {
-        wanted_.push_back({BlockSize(size, b), 0, e, b});
-        digests_.push_back(entry.blocks[b].digest);
-      } else if (wanted_[it->second].size_bytes != BlockSize(size, b)) {
+      const BlockRef& block = entry.blocks[b];
+      const bool hashed = block.digest != Digest();
+      if (!hashed && twins[e] != e) continue;
+      const uint64_t next = wanted_.size();
+      const uint64_t number = hashed ? known.try_emplace(block.digest, next).first->second : next;
+      numbers_[e].push_back(number);
+      if (number == next) {
+        wanted_.push_back({BlockSize(size, b), block.crc32, hashed, e, b});
+        digests_.push_back(block.digest);
+      } else if (wanted_[number].size_bytes != BlockSize(size, b)) {
         return MalformedError("manifest: block ", b, " of ", QuotedKey(entry.spec.key),
                               " has the digest of a block of another size");
       }
     }
+  }
+  for (uint32_t e = 0; e < twins.size(); ++e) {
+    if (numbers_[e].size() < manifest_.entries[e].blocks.size()) numbers_[e] = numbers_[twins[e]];
   }
   return absl::OkStatus();
 }
@@ -139,9 +152,15 @@ absl::Status Push::BeginStoring() {
 
 absl::Status Push::AskStore() {
   RETURN_IF_ERROR(BeginStoring());
-  ASSIGN_OR_RETURN(const std::vector<std::optional<BlobInfo>> known, push_->Known(digests_));
+  std::vector<Digest> hashed;
   for (uint64_t number = 0; number < wanted_.size(); ++number) {
-    const std::optional<BlobInfo>& info = known[number];
+    if (wanted_[number].hashed) hashed.push_back(digests_[number]);
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::optional<BlobInfo>> known, push_->Known(hashed));
+  size_t next = 0;
+  for (uint64_t number = 0; number < wanted_.size(); ++number) {
+    const std::optional<BlobInfo> info =
+        wanted_[number].hashed ? known[next++] : std::nullopt;
     if (!info || !services_.authorizer->BlockVisible(principal_, digests_[number])) {
       needed_.push_back(number);
       continue;
@@ -201,15 +220,18 @@ absl::Status Push::CheckArrived(uint64_t first, std::optional<uint32_t> want) co
 absl::Status Push::FinishBlock() {
   const uint64_t number = needed_[arrived_];
   Wanted& wanted = wanted_[number];
-  if (Sha256Of(buffer_) != digests_[number]) {
+  const Digest digest = Sha256Of(buffer_);
+  const uint32_t crc = Crc32(buffer_);
+  if (wanted.hashed ? digest != digests_[number] : crc != wanted.crc32) {
     return ChecksumError("push: block ", wanted.block, " of ",
-                         QuotedKey(manifest_.entries[wanted.entry].spec.key),
-                         " does not have the SHA-256 that the manifest says");
+                         QuotedKey(manifest_.entries[wanted.entry].spec.key), " does not have the ",
+                         wanted.hashed ? "SHA-256" : "CRC-32", " that the manifest says");
   }
-  wanted.crc32 = Crc32(buffer_);
+  digests_[number] = digest;
+  wanted.crc32 = crc;
   received_bytes_ += buffer_.size();
   ++arrived_;
-  return lane_->Add(digests_[number], wanted.crc32, std::exchange(buffer_, {}));
+  return lane_->Add(digest, crc, std::exchange(buffer_, {}));
 }
 
 absl::StatusOr<VersionInfo> Push::Commit() {
@@ -219,9 +241,10 @@ absl::StatusOr<VersionInfo> Push::Commit() {
   RETURN_IF_ERROR(lane_->Drain());
   blocks_stored_ = lane_->blocks_stored();
   blocks_known_ += lane_->blocks_known();
-  if (!numbers_.empty()) {
-    for (ManifestEntry& entry : manifest_.entries) {
-      for (BlockRef& block : entry.blocks) block.crc32 = wanted_[numbers_.at(block.digest)].crc32;
+  for (size_t e = 0; e < numbers_.size(); ++e) {
+    for (size_t b = 0; b < numbers_[e].size(); ++b) {
+      const uint64_t number = numbers_[e][b];
+      manifest_.entries[e].blocks[b] = {digests_[number], wanted_[number].crc32};
     }
   }
   RETURN_IF_ERROR(CheckManifest(manifest_, services_.limits));

@@ -63,14 +63,14 @@ class Push {
   // Errors: Unavailable  limits.manifest_memory_bytes.
   absl::Status Reserve(uint64_t entries, uint64_t encoded_bytes);
 
-  // Takes the description of what will come; block CRCs in it are ignored. Afterwards
-  // needed() lists the blocks to send, in order.
+  // Takes the description of what will come. A block without a digest (all zeros) is surely new,
+  // says the client: it is needed, and must have the CRC-32 that is given; CRCs of the others are
+  // ignored. Afterwards needed() lists the blocks to send, in order.
   // Errors: FailedPrecondition/SCHEMA_MISMATCH  see report(); without a reason: no_nan.
   //         InvalidArgument.
   absl::Status OfferManifest(Manifest manifest);
 
-  // Numbers of the blocks that the store lacks; a block's number counts distinct
-  // digests in the order of their first appearance in the manifest.
+  // Numbers of the blocks that the store lacks, as NeedPiece in proto/ballast/v1 counts them.
   const std::vector<uint64_t>& needed() const { return needed_; }
 
   // Whole needed blocks, following each other; `first` counts over needed(); `crc32` of
@@ -106,10 +106,11 @@ class Push {
   uint64_t durable_bytes() const { return push_ == nullptr ? 0 : push_->durable_bytes(); }
 
  private:
-  // A distinct block of the offered manifest.
+  // A numbered block of the offered manifest.
   struct Wanted {
     uint64_t size_bytes = 0;
     uint32_t crc32 = 0;
+    bool hashed = true;  // by the client
     uint32_t entry = 0;  // where it appears first, for messages
     uint64_t block = 0;
   };
@@ -154,9 +155,9 @@ class Push {
   uint64_t blocks_known_ = 0;
 
   // The manifest way.
-  absl::flat_hash_map<Digest, uint64_t> numbers_;
-  std::vector<Digest> digests_;  // by number
-  std::vector<Wanted> wanted_;   // by number
+  std::vector<std::vector<uint64_t>> numbers_;  // of each entry's blocks
+  std::vector<Digest> digests_;                 // by number
+  std::vector<Wanted> wanted_;                  // by number
   std::vector<uint64_t> needed_;
   uint64_t arrived_ = 0;  // of needed_
   std::string buffer_;    // the block that is being received

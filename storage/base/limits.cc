@@ -35,6 +35,7 @@ absl::Span<const LimitField> AllLimits() {
       LimitField{"manifest_memory_bytes", &Limits::manifest_memory_bytes},
       LimitField{"manifest_wait_ms", &Limits::manifest_wait_ms},
       LimitField{"connection_streams_max", &Limits::connection_streams_max},
+      LimitField{"receive_window_bytes", &Limits::receive_window_bytes},
       LimitField{"unary_bytes_max", &Limits::unary_bytes_max},
       LimitField{"page_entries_max", &Limits::page_entries_max},
       LimitField{"block_file_bytes", &Limits::block_file_bytes},

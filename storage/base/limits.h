@@ -12,6 +12,9 @@ namespace ballast {
 
 // Blocks are cut at this size; part of the identity of every version.
 inline constexpr uint64_t kBlockBytes = 1u << 20;
+// Blocks of this size and larger are found by their CRC-32. Below it a SHA-256 costs no more than
+// to ask whether it is needed.
+inline constexpr uint64_t kCrcKnownBytes = 64u << 10;
 // Payload of one data message; with framing it stays under 4 MiB, the default
 // receive limit of every gRPC client.
 inline constexpr uint64_t kDataMessageBytes = 2u << 20;
@@ -65,6 +68,8 @@ struct Limits {
   uint64_t stream_idle_ms = 600'000;  // a call whose client neither sends nor takes anything for
                                       // so long is ended: it holds a thread
   uint64_t connection_streams_max = 1000;  // calls at once on one connection
+  uint64_t receive_window_bytes = 4u << 20;  // that a client may send ahead, in each call and on
+                                             // each connection: so much waits in memory
   uint64_t unary_bytes_max = 4u << 20;     // one request message (gRPC's default)
   uint64_t page_entries_max = 1000;        // items in one page of a listing
   uint64_t block_file_bytes = 64u << 20;   // of a push, not durable at a time; more if below 16 MiB

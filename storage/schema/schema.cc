@@ -86,7 +86,9 @@ class SchemaHandler : public nlohmann::json_sax<nlohmann::json> {
     return absl::StrCat("schema: entry ", schema_.entries.size(), " ", QuotedKey(entry_.key));
   }
   bool Unexpected(absl::string_view got);
-  bool Field(absl::string_view name, State state);
+  static constexpr uint32_t Bit(State field) { return 1u << static_cast<uint32_t>(field); }
+  bool Field(absl::string_view name, State field);
+  bool CheckHas(absl::string_view name, State field);
   bool EndEntry();
   bool SetKey(std::string* text);
   bool SetDType(const std::string& text);
@@ -98,8 +100,7 @@ class SchemaHandler : public nlohmann::json_sax<nlohmann::json> {
   Schema schema_;
   State state_ = State::kStart;
   SchemaEntry entry_;                            // the one being read
-  absl::flat_hash_set<std::string> fields_;      // of entry_, seen
-  absl::flat_hash_set<std::string> top_fields_;  // of the schema, seen
+  uint32_t seen_ = 0;                            // fields of the schema and of entry_, as Bit
   absl::flat_hash_set<std::string> keys_;
 };
 
@@ -164,17 +165,14 @@ bool SchemaHandler::start_object(std::size_t) {
   if (state_ == State::kStart) return Go(State::kTop);
   if (state_ != State::kItems) return Unexpected("an object");
   entry_ = SchemaEntry();
-  fields_.clear();
+  seen_ &= Bit(State::kVersion) | Bit(State::kEntries);
   if (schema_.entries.size() < limits_->entries_max) return Go(State::kEntry);
   return Fail(LimitError("schema: has more than ", limits_->entries_max, " entries (entries_max)"));
 }
 
 bool SchemaHandler::end_object() {
   if (state_ == State::kEntry) return EndEntry();
-  for (const char* field : {"ballast_schema", "entries"}) {
-    if (!top_fields_.contains(field)) return Fail(MalformedError("schema: has no ", field));
-  }
-  return true;
+  return CheckHas("ballast_schema", State::kVersion) && CheckHas("entries", State::kEntries);
 }
 
 bool SchemaHandler::start_array(std::size_t) {
@@ -185,12 +183,14 @@ bool SchemaHandler::start_array(std::size_t) {
 
 bool SchemaHandler::end_array() { return Go(state_ == State::kDims ? State::kEntry : State::kTop); }
 
-bool SchemaHandler::Field(absl::string_view name, State state) {
-  auto& seen = state_ == State::kTop ? top_fields_ : fields_;
-  if (!seen.insert(std::string(name)).second) {
-    return Fail(MalformedError(Where(), ": has ", name, " twice"));
-  }
-  return Go(state);
+bool SchemaHandler::Field(absl::string_view name, State field) {
+  if ((seen_ & Bit(field)) != 0) return Fail(MalformedError(Where(), ": has ", name, " twice"));
+  seen_ |= Bit(field);
+  return Go(field);
+}
+
+bool SchemaHandler::CheckHas(absl::string_view name, State field) {
+  return (seen_ & Bit(field)) != 0 || Fail(MalformedError(Where(), ": has no ", name));
 }
 
 bool SchemaHandler::key(string_t& name) {
@@ -210,9 +210,7 @@ bool SchemaHandler::key(string_t& name) {
 }
 
 bool SchemaHandler::EndEntry() {
-  for (const char* field : {"key", "shape"}) {
-    if (!fields_.contains(field)) return Fail(MalformedError(Where(), ": has no ", field));
-  }
+  if (!CheckHas("key", State::kKey) || !CheckHas("shape", State::kShape)) return false;
   schema_.entries.push_back(std::move(entry_));
   return Go(State::kItems);
 }

@@ -108,6 +108,12 @@ class BlobStore {
   virtual absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(
       absl::Span<const Digest> digests, Epoch epoch) = 0;
 
+  // The blocks of kCrcKnownBytes or more that have each of these CRC-32s: what is surely new need
+  // not be hashed to be known as new. What a batch has not made durable yet may be missing.
+  // Errors: FailedPrecondition  the engine cannot tell. DataLoss  the index is damaged. Unavailable.
+  virtual absl::StatusOr<std::vector<std::vector<Digest>>> FindByCrc(
+      absl::Span<const uint32_t> crcs) = 0;
+
   // Reads a block from where it lies and compares it with its digest and its CRC-32; what
   // is not sound is remembered. Leaves the engine's cache as it is.
   // Errors: Unavailable.

@@ -3,6 +3,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "absl/strings/match.h"
+#include "storage/base/crc32.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
 #include "tests/client/registry.h"
@@ -51,6 +53,47 @@ TEST_F(PushTest, KnownBlocksDoNotTravel) {
   EXPECT_EQ(second->version, 2u);
   EXPECT_EQ(second->bytes_sent, 900u);
   EXPECT_EQ(second->bytes_new, 900u);
+}
+
+TEST_F(PushTest, WhatIsSurelyNewNeedsNoDigestHere) {
+  const TestTensor kept = NoiseTensor("kept", 6 << 20, 1);
+  const TestTensor twice = NoiseTensor("twice", 5 << 20, 2);
+  TestTensor again = twice;
+  again.key = "twice.again";
+  ASSERT_TRUE(client_->PushFile(File({kept}), "m", {}).ok());
+  // The sample is of the first tensor; all the ways that a block can take are in the others.
+  const std::string path =
+      File({NoiseTensor("a", (20 << 20) + 7, 3), kept, twice, again, NoiseTensor("z", 100, 4)});
+  const auto pushed = client_->PushFile(path, "m", {});
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_EQ(pushed->bytes_sent, (25u << 20) + 107);
+  EXPECT_EQ(pushed->bytes_new, pushed->bytes_sent);
+  const auto hashed = registry_.NewClient(
+      [](const std::string& method) { return method == "AskBlocks"; });
+  const auto other = hashed->PushFile(path, "m", {});
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->digest, pushed->digest);
+  EXPECT_EQ(other->bytes_sent, 0u);
+  EXPECT_EQ(client_->PushFile(path, "m", {})->bytes_sent, 0u);
+}
+
+TEST_F(PushTest, ABlockWithTheCrcOfAnotherIsNotTakenForIt) {
+  // XOR with these bytes anywhere leaves a CRC-32 as it is: its polynomial, bit-reversed.
+  constexpr unsigned char kNothing[] = {0x41, 0x06, 0x71, 0xDB, 0x01};
+  TestTensor tensor = NoiseTensor("a", 8 << 20, 1);
+  ASSERT_TRUE(client_->PushFile(File({tensor}), "m", {}).ok());
+  const uint32_t crc = Crc32(absl::string_view(tensor.bytes).substr(0, kBlockBytes));
+  for (int i = 0; i < 5; ++i) tensor.bytes[100 + i] ^= static_cast<char>(kNothing[i]);
+  ASSERT_EQ(Crc32(absl::string_view(tensor.bytes).substr(0, kBlockBytes)), crc);
+  const auto pushed = client_->PushFile(File({NoiseTensor("new", 24 << 20, 2), tensor}), "m", {});
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_EQ(pushed->bytes_sent, (24u << 20) + kBlockBytes);
+  std::string out;
+  StringSink sink(&out);
+  PullOptions only;
+  only.rules.include = {"a"};
+  ASSERT_TRUE(client_->PullToSink("m", &sink, only).ok());
+  EXPECT_TRUE(absl::EndsWith(out, tensor.bytes));
 }
 
 TEST_F(PushTest, ManySmallTensorsComeBackAsTheyWere) {

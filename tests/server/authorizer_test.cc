@@ -74,6 +74,10 @@ std::map<std::string, std::vector<std::vector<Frame>>> ValidCalls() {
   blocks.add_first(0);
   blocks.add_count(1);
   one("PullBlocks", blocks);
+  v1::AskBlocksRequest ask;
+  ask.set_model("m");
+  ask.add_crc32(1);
+  one("AskBlocks", ask);
 
   std::vector<v1::ConvertRequest> convert(3);
   convert[0].mutable_header()->set_to("pytorch");
@@ -254,6 +258,7 @@ TEST(Authorizer, EachActionIsDeniedByItself) {
       {"Push", 2, Action::kImport},
       {"Pull", 0, Action::kRead},
       {"PullBlocks", 0, Action::kRead},
+      {"AskBlocks", 0, Action::kPush},
       {"Convert", 0, Action::kConvert},
       {"Inspect", 0, Action::kConvert},
       {"Inspect", 1, Action::kRead},

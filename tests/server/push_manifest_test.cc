@@ -88,6 +88,80 @@ TEST_P(PushByManifest, BlocksThatAreThereTwiceTravelOnce) {
             tensors[0].bytes + tensors[1].bytes + tensors[2].bytes + tensors[3].bytes);
 }
 
+TEST_P(PushByManifest, BlocksThatTheClientHasNotHashedAreHashedHere) {
+  std::vector<Tensor> tensors = BigModel();
+  tensors.push_back(tensors[1]);
+  tensors.back().spec.key = "twin";
+  ManifestPush push("m", tensors);
+  push.manifest.ties = {{1, static_cast<uint32_t>(tensors.size() - 1)}};
+  push.unhashed = [](const BlockRef&) { return true; };
+  const PushAnswer first = push.Run(server_);
+  ASSERT_THAT(first.status, IsOk());
+  EXPECT_THAT(first.needed, ElementsAre(0, 1, 2, 3, 4, 5)) << "a tie travels once";
+  EXPECT_EQ(first.committed->version().digest(), std::string(VersionDigest(push.manifest).View()));
+  std::string all;
+  for (const Tensor& tensor : tensors) all += tensor.bytes;
+  EXPECT_EQ(PullVersion(server_, RequestOf("m", "tensors")).bytes, all);
+
+  // What the client takes for new and is not travels, and is kept once.
+  push.header.set_request_id(NextRequestId());
+  const Digest named = push.manifest.entries[1].blocks[0].digest;
+  push.unhashed = [&](const BlockRef& block) { return block.digest != named; };
+  const PushAnswer second = push.Run(server_);
+  ASSERT_THAT(second.status, IsOk());
+  EXPECT_THAT(second.needed, ElementsAre(0, 2, 3, 4, 5));
+  EXPECT_EQ(second.committed->version().bytes_new(), 0u);
+  EXPECT_EQ(second.committed->version().digest(), first.committed->version().digest());
+}
+
+TEST_P(PushByManifest, ABlockThatIsNotHashedMustHaveItsCrc) {
+  ManifestPush push("m", BigModel());
+  push.unhashed = [](const BlockRef&) { return true; };
+  push.edit = [](std::vector<v1::PushRequest>* messages) {
+    (*(*messages)[2].mutable_block()->mutable_payload())[7] ^= 1;
+  };
+  EXPECT_THAT(push.Run(server_).status,
+              Fails(kInvalid, Reason::kChecksum, "does not have the CRC-32 that the manifest says"));
+  EXPECT_TRUE(NothingVisible(server_, "m"));
+}
+
+std::vector<uint64_t> MayHave(const TestServer& server, const std::vector<uint32_t>& crcs) {
+  v1::AskBlocksRequest request;
+  request.set_model("m");
+  request.mutable_crc32()->Add(crcs.begin(), crcs.end());
+  const auto response = Unary<v1::AskBlocksResponse>(server, "AskBlocks", request);
+  EXPECT_THAT(response, IsOk());
+  std::vector<uint64_t> places;
+  for (int i = 0; response.ok() && i < response->first_size(); ++i) {
+    for (uint64_t n = 0; n < response->count(i); ++n) places.push_back(response->first(i) + n);
+  }
+  return places;
+}
+
+TEST_P(PushByManifest, TellsByTheirCrcWhichLargeBlocksItMayHave) {
+  const std::vector<Tensor> tensors = BigModel();
+  const Manifest manifest = ManifestOf(tensors);
+  const std::vector<BlockRef>& blocks = manifest.entries[1].blocks;
+  EXPECT_THAT(MayHave(server_, {blocks[0].crc32}), IsEmpty());
+  MustPush(server_, "other", tensors);
+  EXPECT_THAT(MayHave(server_, {1, blocks[0].crc32, blocks[1].crc32, 2, blocks[0].crc32}),
+              ElementsAre(1, 2, 4));
+  EXPECT_THAT(MayHave(server_, {}), IsEmpty());
+  v1::AskBlocksRequest request;
+  request.set_model("not a name");
+  EXPECT_EQ(Unary<v1::AskBlocksResponse>(server_, "AskBlocks", request).status().code(), kInvalid);
+}
+
+TEST_P(PushByManifest, DoesNotTellOfBlocksThatAreNotVisible) {
+  struct Blind : AllowAll {
+    bool BlockVisible(absl::string_view, const Digest&) override { return false; }
+  } blind;
+  const std::vector<Tensor> tensors = BigModel();
+  MustPush(server_, "m", tensors);
+  server_.SetAuthorizer(&blind);
+  EXPECT_THAT(MayHave(server_, {ManifestOf(tensors).entries[1].blocks[0].crc32}), IsEmpty());
+}
+
 v1::CollectionResult Collect(const TestServer& server) {
   const Answers answers =
       Exchange(server, "CollectGarbage", {EncodeMessage(v1::CollectGarbageRequest())});

@@ -149,6 +149,8 @@ struct ManifestPush {
   // May change the messages that answer `need`: one for each block, and `end`.
   std::function<void(std::vector<v1::PushRequest>*)> edit;
   bool cut = false;  // behind them the client is gone
+  // Blocks that are not hashed.
+  std::function<bool(const BlockRef& block)> unhashed;
 
   PushAnswer Run(const TestServer& server) const;
 };

@@ -280,6 +280,31 @@ TEST_P(BlobContract, ScanFindsEveryBlockOnceInItsShard) {
               IsError(absl::StatusCode::kInvalidArgument, "shard is 16"));
 }
 
+TEST_P(BlobContract, FindsLargeBlocksByTheirCrcWhileTheyAreThere) {
+  auto blocks = Blocks(1, 3, kBlockBytes);
+  blocks.push_back(MakeBlock(9, kCrcKnownBytes));
+  const TestBlock small = MakeBlock(10, kCrcKnownBytes - 1);
+  const TestBlock absent = MakeBlock(11, kBlockBytes);
+  // Another block of the same CRC, as whoever wants to can make one.
+  TestBlock twin = MakeBlock(12, kBlockBytes);
+  twin.crc32 = blocks[0].crc32;
+  Put(blocks, 1);
+  Put({small, twin}, 1);
+  const auto found = blobs().FindByCrc(
+      {absent.crc32, blocks[0].crc32, blocks[3].crc32, small.crc32, blocks[0].crc32});
+  ASSERT_THAT(found, IsOk());
+  ASSERT_EQ(found->size(), 5u);
+  EXPECT_THAT((*found)[0], testing::IsEmpty());
+  EXPECT_THAT((*found)[1], UnorderedElementsAreArray({blocks[0].digest, twin.digest}));
+  EXPECT_THAT((*found)[2], testing::ElementsAre(blocks[3].digest));
+  EXPECT_THAT((*found)[3], testing::IsEmpty());
+  EXPECT_EQ((*found)[4], (*found)[1]);
+
+  EXPECT_EQ(*blobs().RemoveIfOlder({blocks[0].digest}, 2), 1u);
+  EXPECT_THAT(blobs().FindByCrc({blocks[0].crc32})->at(0), testing::ElementsAre(twin.digest));
+  EXPECT_THAT(*blobs().FindByCrc({}), testing::IsEmpty());
+}
+
 TEST_P(BlobContract, RacingBatchesWithTheSameBlocksAllSucceed) {
   constexpr int kThreads = 4;
   const auto shared = Blocks(1, 6, kBlockBytes / 2);

@@ -26,6 +26,10 @@ class ForwardingBlobs : public BlobStore {
                                                              Epoch epoch) override {
     return base_->Touch(digests, epoch);
   }
+  absl::StatusOr<std::vector<std::vector<Digest>>> FindByCrc(
+      absl::Span<const uint32_t> crcs) override {
+    return base_->FindByCrc(crcs);
+  }
   absl::StatusOr<BlobCheck> Check(const Digest& digest) override { return base_->Check(digest); }
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override {
     return base_->RemoveIfOlder(digests, epoch);

@@ -127,6 +127,20 @@ absl::StatusOr<std::vector<std::optional<BlobInfo>>> MemoryBlobs::Touch(
   return infos;
 }
 
+absl::StatusOr<std::vector<std::vector<Digest>>> MemoryBlobs::FindByCrc(
+    absl::Span<const uint32_t> crcs) {
+  RETURN_IF_ERROR(MaybeUnavailable());
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::vector<Digest>> found(crcs.size());
+  for (size_t i = 0; i < crcs.size(); ++i) {
+    for (const auto& [digest, blob] : blobs_) {
+      const bool counts = blob.info.size_bytes >= kCrcKnownBytes;
+      if (counts && blob.info.crc32 == crcs[i]) found[i].push_back(digest);
+    }
+  }
+  return found;
+}
+
 absl::StatusOr<uint64_t> MemoryBlobs::RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) {
   RETURN_IF_ERROR(MaybeUnavailable());
   std::lock_guard<std::mutex> lock(mutex_);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "rocksdb/write_batch.h"
+#include "storage/base/limits.h"
 #include "storage/base/status.h"
 
 namespace ballast {
@@ -12,6 +13,8 @@ namespace {
 constexpr char kBlockPrefix = 'b';
 constexpr char kFilePrefix = 'f';
 constexpr char kDamagedPrefix = 'd';
+constexpr char kCrcPrefix = 'c';
+constexpr absl::string_view kCrcsKey = "C";
 constexpr absl::string_view kWrongBytesKey = "w";
 constexpr absl::string_view kCounterKey = "n";
 constexpr absl::string_view kSmallKey = "s";
@@ -20,6 +23,7 @@ constexpr size_t kEntryBytes = 29;
 constexpr size_t kFileUseBytes = 24;
 constexpr size_t kTotalsBytes = 16;
 constexpr size_t kScanPage = 1024;
+constexpr size_t kCrcsAtOnce = 10'000;  // written
 
 void PutLittleEndian(uint64_t value, size_t width, std::string* out) {
   for (size_t i = 0; i < width; ++i) out->push_back(static_cast<char>(value >> (8 * i)));
@@ -41,6 +45,17 @@ std::string IndexKey(const Digest& digest) {
 
 std::string DamagedKey(const Digest& digest) {
   return absl::StrCat(absl::string_view(&kDamagedPrefix, 1), digest.View());
+}
+
+// What the keys of all blocks with a CRC begin with.
+std::string CrcPrefix(uint32_t crc32) {
+  std::string key(1, kCrcPrefix);
+  PutBigEndian(crc32, 4, &key);
+  return key;
+}
+
+std::string CrcKey(uint32_t crc32, const Digest& digest) {
+  return absl::StrCat(CrcPrefix(crc32), digest.View());
 }
 
 std::string FileKey(uint64_t file) {
@@ -117,6 +132,14 @@ class BlockIndex::Change {
   void Set(const Digest& digest, const BlockEntry& entry) {
     Put(IndexKey(digest), EncodeEntry(entry));
   }
+  // A block that was not there.
+  void Add(const Digest& digest, const BlockEntry& entry) {
+    Set(digest, entry);
+    PutCrc(digest, entry.info);
+  }
+  void PutCrc(const Digest& digest, const BlobInfo& info) {
+    if (info.size_bytes >= kCrcKnownBytes) Put(CrcKey(info.crc32, digest), "");
+  }
   void Put(const std::string& key, const std::string& value) {
     Note(batch_.Put(index_->database_->use().family(Family::kIndex), key, value));
   }
@@ -152,6 +175,10 @@ class BlockIndex::Change {
   void Erase(const Digest& digest, const BlockEntry& entry) {
     if (index_->IsDamaged(digest)) SetDamaged(digest, false);
     Note(batch_.Delete(index_->database_->use().family(Family::kIndex), IndexKey(digest)));
+    if (entry.info.size_bytes >= kCrcKnownBytes) {
+      Note(batch_.Delete(index_->database_->use().family(Family::kIndex),
+                         CrcKey(entry.info.crc32, digest)));
+    }
     if (entry.location.where == BlockLocation::Where::kSmall) {
       Note(batch_.Delete(index_->database_->use().family(Family::kSmall),
                          BlockKey(entry.location.container, entry.location.sequence, digest)));
@@ -256,6 +283,7 @@ absl::Status BlockIndex::Load() {
   }
   RETURN_IF_ERROR(LoadFiles());
   RETURN_IF_ERROR(LoadDamaged());
+  LoadCrcs();
   return LoadSmall();
 }
 
@@ -271,6 +299,40 @@ absl::Status BlockIndex::LoadDamaged() {
   const rocksdb::Status status = database_->Get(Family::kIndex, ToSlice(kWrongBytesKey), &value);
   trusts_keys_ = status.IsNotFound();
   return status.IsNotFound() ? absl::OkStatus() : FromRocks(status, "reading a mark of damage");
+}
+
+// A store that was written before CRCs were indexed gets all of them, and then the mark. One that
+// cannot be written now is used without them.
+void BlockIndex::LoadCrcs() {
+  std::string mark;
+  const rocksdb::Status status = database_->Get(Family::kIndex, ToSlice(kCrcsKey), &mark);
+  knows_crcs_ = status.ok() || (status.IsNotFound() && IndexCrcs().ok());
+}
+
+absl::Status BlockIndex::IndexCrcs() {
+  std::string after;
+  bool more = true;
+  while (more) {
+    more = false;
+    size_t seen = 0;
+    Change change(this);
+    RETURN_IF_ERROR(database_->ForEach(
+        Family::kIndex, absl::string_view(&kBlockPrefix, 1), after,
+        [&](absl::string_view key, absl::string_view value) {
+          more = seen++ == kCrcsAtOnce;
+          if (more) return false;
+          after = std::string(key);
+          const auto digest = Digest::FromBytes(key.substr(1));
+          const auto entry = DecodeEntry(value);
+          // What is damaged is found when it is used.
+          if (digest.ok() && entry.ok()) change.PutCrc(*digest, entry->info);
+          return true;
+        }));
+    RETURN_IF_ERROR(change.Write("indexing CRCs", nullptr));
+  }
+  Change change(this);
+  change.Put(std::string(kCrcsKey), "1");
+  return change.Write("indexing CRCs", nullptr);
 }
 
 bool BlockIndex::IsDamaged(const Digest& digest) {
@@ -381,6 +443,25 @@ absl::StatusOr<std::optional<BlockEntry>> BlockIndex::Find(const Digest& digest)
   return entry;
 }
 
+absl::StatusOr<std::vector<std::vector<Digest>>> BlockIndex::FindByCrc(
+    absl::Span<const uint32_t> crcs) {
+  if (!knows_crcs_) return absl::FailedPreconditionError("the CRCs of blocks are not indexed");
+  std::vector<std::vector<Digest>> found(crcs.size());
+  const Database::Use use(database_);
+  const std::unique_ptr<rocksdb::Iterator> at(
+      use->NewIterator(rocksdb::ReadOptions(), use.family(Family::kIndex)));
+  for (size_t i = 0; i < crcs.size(); ++i) {
+    const std::string prefix = CrcPrefix(crcs[i]);
+    for (at->Seek(prefix); at->Valid() && at->key().starts_with(prefix); at->Next()) {
+      ASSIGN_OR_RETURN(found[i].emplace_back(),
+                       Digest::FromBytes(ToView(at->key()).substr(prefix.size())),
+                       "a CRC in the index");
+    }
+    RETURN_IF_ERROR(FromRocks(at->status(), "looking up CRCs"));
+  }
+  return found;
+}
+
 absl::StatusOr<uint64_t> BlockIndex::NewContainer() {
   Change change(this);
   if (next_container_ == reserved_) {
@@ -408,7 +489,7 @@ absl::StatusOr<std::vector<uint64_t>> BlockIndex::AddFile(uint64_t file,
     }
     Epoch highest = epoch;
     RETURN_IF_ERROR(change.EraseDamaged(block.digest, &highest));
-    change.Set(block.digest, {{BlockLocation::Where::kFile, file, block.sequence},
+    change.Add(block.digest, {{BlockLocation::Where::kFile, file, block.sequence},
                               {block.size_bytes, block.crc32, highest}});
     ++use.live_blocks;
     use.live_bytes += block.size_bytes;
@@ -438,7 +519,7 @@ absl::StatusOr<std::vector<uint64_t>> BlockIndex::AddSmall(uint64_t container,
     Epoch highest = epoch;
     RETURN_IF_ERROR(change.EraseDamaged(block.digest, &highest));
     change.PutSmall(BlockKey(container, block.sequence, block.digest), bytes[i]);
-    change.Set(block.digest, {{BlockLocation::Where::kSmall, container, block.sequence},
+    change.Add(block.digest, {{BlockLocation::Where::kSmall, container, block.sequence},
                               {block.size_bytes, block.crc32, highest}});
   }
   std::vector<uint64_t> dead;

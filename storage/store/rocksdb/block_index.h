@@ -6,6 +6,8 @@
 //   'f' u64be file      u64 live_blocks | u64 live_bytes | u64 total_bytes
 //   's'                 u64 blocks | u64 bytes: the small blocks; counted when it is missing
 //   'n'                 u64 the first container number that was never handed out
+//   'c' u32be crc32 digest   empty: a block of kCrcKnownBytes or more with that CRC-32
+//   'C'                 "1": all of those are there; without it they are made anew
 //   'd' digest          "1": the block is damaged
 //   'w'                 "1": a block with wrong bytes and a right checksum was found once
 // Keys of `blocks` and `small`: u64be container | u32be sequence | digest. A container
@@ -76,6 +78,8 @@ class BlockIndex {
   static absl::StatusOr<std::unique_ptr<BlockIndex>> Open(Database* database);
 
   absl::StatusOr<std::optional<BlockEntry>> Find(const Digest& digest);
+  // As BlobStore::FindByCrc.
+  absl::StatusOr<std::vector<std::vector<Digest>>> FindByCrc(absl::Span<const uint32_t> crcs);
 
   // A number no container ever had.
   absl::StatusOr<uint64_t> NewContainer();
@@ -140,6 +144,8 @@ class BlockIndex {
   absl::Status LoadFiles();
   absl::Status LoadSmall();
   absl::Status LoadDamaged();
+  void LoadCrcs();
+  absl::Status IndexCrcs();
   absl::StatusOr<std::optional<BlockEntry>> FindSound(const Digest& digest);
   absl::StatusOr<BlockTotals> Count(const std::function<bool(const BlockEntry&)>& counts);
 
@@ -150,6 +156,7 @@ class BlockIndex {
   BlockTotals small_;
   uint64_t next_container_ = 1;
   uint64_t reserved_ = 1;  // the value of 'n'
+  bool knows_crcs_ = false;
 
   std::mutex damaged_mutex_;  // taken behind mutex_
   std::set<Digest> damaged_;

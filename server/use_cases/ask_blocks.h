@@ -1,0 +1,24 @@
+// What a push asks before it hashes anything.
+#ifndef BALLAST_SERVER_USE_CASES_ASK_BLOCKS_H_
+#define BALLAST_SERVER_USE_CASES_ASK_BLOCKS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "server/services.h"
+
+namespace ballast {
+
+// Whether each block of kCrcKnownBytes or more with these CRC-32s may be in the store. Blocks
+// that are not visible to the principal are not.
+// Errors: InvalidArgument  the model. PermissionDenied, DataLoss, Unavailable.
+absl::StatusOr<std::vector<bool>> AskBlocks(const Services& services, absl::string_view principal,
+                                            absl::string_view model,
+                                            absl::Span<const uint32_t> crcs);
+
+}  // namespace ballast
+
+#endif  // BALLAST_SERVER_USE_CASES_ASK_BLOCKS_H_
