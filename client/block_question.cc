@@ -58,8 +58,9 @@ absl::StatusOr<uint32_t> CrcOf(TensorSource* reader, const BlockPlace& place, ui
 
 class Question {
  public:
-  Question(const std::string& model, Connection* connection, Operation* operation)
-      : model_(model), connection_(connection), operation_(operation) {}
+  Question(const std::string& model, const std::string& request_id, Connection* connection,
+           Operation* operation)
+      : model_(model), request_id_(request_id), connection_(connection), operation_(operation) {}
 
   // Whether the server may have blocks with these CRCs.
   absl::StatusOr<std::vector<bool>> Ask(absl::Span<const uint32_t> crcs) {
@@ -69,11 +70,13 @@ class Question {
     }
     return may;
   }
+  bool answered() const { return answered_; }
 
  private:
   absl::Status AskSome(absl::Span<const uint32_t> crcs, std::vector<bool>* may) {
     v1::AskBlocksRequest request;
     request.set_model(model_);
+    request.set_request_id(request_id_);
     request.mutable_crc32()->Add(crcs.begin(), crcs.end());
     const absl::Time end = absl::Now() + connection_->options().control_timeout;
     const std::unique_ptr<ClientCall> call = connection_->Open(
@@ -82,6 +85,7 @@ class Question {
     const auto response = call->Receive<v1::AskBlocksResponse>();
     if (!response.ok()) return call->Explain(response.status());
     RETURN_IF_ERROR(call->Finish());
+    answered_ = true;
     if (!response->has_value() || (*response)->first_size() != (*response)->count_size()) {
       return absl::InternalError("no answer");
     }
@@ -99,8 +103,10 @@ class Question {
   }
 
   const std::string& model_;
+  const std::string& request_id_;
   Connection* const connection_;
   Operation* const operation_;
+  bool answered_ = false;
 };
 
 // Whether most of what is pushed is new, as far as a sample tells. Not if anything fails:
@@ -137,15 +143,12 @@ std::set<std::pair<uint32_t, uint64_t>> ToHash(const Manifest& manifest,
   return out;
 }
 
-}  // namespace
-
-absl::StatusOr<Manifest> ManifestToOffer(const PushSource& source, const std::string& model,
-                                         Connection* connection, Operation* operation) {
+absl::StatusOr<Manifest> NameBlocks(const PushSource& source, Operation* operation,
+                                    Question* question) {
   const std::vector<BlockPlace> blocks = AskedBlocks(source);
   uint64_t bytes = 0;
   for (const BlockPlace& place : blocks) bytes += SizeOf(source.facts(), place);
-  Question question(model, connection, operation);
-  if (bytes < kWorthAskingBytes || !IsMostlyNew(source, blocks, &question)) {
+  if (bytes < kWorthAskingBytes || !IsMostlyNew(source, blocks, question)) {
     return HashBlocks(source, operation, Progress::Phase::kHash);
   }
   ASSIGN_OR_RETURN(Manifest manifest, SumBlocks(source, operation, Progress::Phase::kHash));
@@ -153,16 +156,25 @@ absl::StatusOr<Manifest> ManifestToOffer(const PushSource& source, const std::st
   for (const BlockPlace& place : blocks) {
     crcs.push_back(manifest.entries[place.entry].blocks[place.index].crc32);
   }
-  absl::StatusOr<std::vector<bool>> may = question.Ask(crcs);
+  absl::StatusOr<std::vector<bool>> may = question->Ask(crcs);
   if (!may.ok()) may = std::vector<bool>(blocks.size(), true);
   const std::set<std::pair<uint32_t, uint64_t>> chosen = ToHash(manifest, blocks, *may);
   if (chosen.empty()) return manifest;
   const auto is_chosen = [&](uint32_t entry, uint64_t block) {
     return chosen.contains({entry, block});
   };
-  RETURN_IF_ERROR(
-      HashChosen(source, operation, Progress::Phase::kHash, is_chosen, &manifest));
+  RETURN_IF_ERROR(HashChosen(source, operation, Progress::Phase::kHash, is_chosen, &manifest));
   return manifest;
+}
+
+}  // namespace
+
+absl::StatusOr<Offer> MakeOffer(const PushSource& source, const std::string& model,
+                                const std::string& request_id, Connection* connection,
+                                Operation* operation) {
+  Question question(model, request_id, connection, operation);
+  ASSIGN_OR_RETURN(Manifest manifest, NameBlocks(source, operation, &question));
+  return Offer{std::move(manifest), question.answered()};
 }
 
 }  // namespace ballast

@@ -40,13 +40,14 @@ absl::Status CheckPush(const std::string& model, const PushOptions& options, con
 }
 
 // Calls attempt(PushExchange&) until it succeeds or another try is of no use; all
-// attempts are one request.
+// attempts are one request. `answered`: the server has, before.
 template <typename F>
 absl::StatusOr<PushResult> WithRetries(Connection* connection, Operation* operation,
                                        const std::string& model, const PushOptions& options,
-                                       F attempt) {
+                                       F attempt, bool answered = false) {
   ASSIGN_OR_RETURN(const std::string request_id, RequestIdOr(options.request_id));
   Patience patience(connection, operation);
+  if (answered) patience.Answered();
   uint64_t sent_bytes = 0;
   uint64_t least_bytes = UINT64_MAX;  // that an attempt had to send
   while (true) {
@@ -68,7 +69,9 @@ absl::StatusOr<PushResult> WithRetries(Connection* connection, Operation* operat
 absl::StatusOr<PushResult> PushSourceTo(Connection* connection, Operation* operation,
                                         const PushSource& source, const std::string& model,
                                         const PushOptions& options) {
-  ASSIGN_OR_RETURN(Manifest manifest, ManifestToOffer(source, model, connection, operation));
+  ASSIGN_OR_RETURN(Offer offer,
+                   MakeOffer(source, model, options.request_id, connection, operation));
+  Manifest& manifest = offer.manifest;
   if (options.no_nan) RETURN_IF_ERROR(CheckAllFinite(manifest));
   const auto hash_rest = [&] {
     const auto left = [&](uint32_t entry, uint64_t block) {
@@ -87,7 +90,8 @@ absl::StatusOr<PushResult> PushSourceTo(Connection* connection, Operation* opera
     RETURN_IF_ERROR(exchange.CheckAnswer(*result, VersionDigest(manifest)));
     return result;
   };
-  ASSIGN_OR_RETURN(PushResult result, WithRetries(connection, operation, model, options, attempt));
+  ASSIGN_OR_RETURN(PushResult result, WithRetries(connection, operation, model, options, attempt,
+                                                  offer.answered));
   result.warnings.insert(result.warnings.begin(), source.warnings().begin(),
                          source.warnings().end());
   return result;

@@ -111,6 +111,10 @@ absl::Status BlocksFromProto(const v1::Entry& in, std::vector<BlockRef>* blocks)
     BlockRef& block = blocks->emplace_back();
     std::copy_n(digests.data() + i * Digest::kBytes, Digest::kBytes, block.digest.bytes.begin());
     if (crcs) block.crc32 = in.block_crc32s(static_cast<int>(i));
+    if (!crcs && block.digest == Digest()) {
+      return MalformedError("entry ", QuotedKey(in.key()), ": block ", i,
+                            " has neither a digest nor a CRC-32, want one of them");
+    }
   }
   return absl::OkStatus();
 }

@@ -43,6 +43,11 @@ PushParameters OptionsOf(const v1::PushHeader& header, std::string schema_json) 
   return options;
 }
 
+// Neither has a space in it.
+std::string RequestName(absl::string_view model, absl::string_view request_id) {
+  return absl::StrCat(model, " ", request_id);
+}
+
 // One call of Push.
 class PushCall {
  public:
@@ -128,7 +133,7 @@ class PushCall {
     }
     message_.Clear();
     ASSIGN_OR_RETURN(Manifest manifest, assembler.Take(true));
-    turn_ = ongoing_->Enter(absl::StrCat(header_.model(), " ", header_.request_id()),
+    turn_ = ongoing_->Enter(RequestName(header_.model(), header_.request_id()),
                             [this] { LeaveToNext(); });
     RETURN_IF_ERROR(Offer(std::move(manifest)));
     RETURN_IF_ERROR(SendNeed());
@@ -252,9 +257,13 @@ class PushCall {
   std::unique_ptr<OngoingPushes::Turn> turn_;  // last: a later call uses the rest until it ends
 };
 
-absl::Status ServeAskBlocks(const Services& services, Call* call,
+absl::Status ServeAskBlocks(const Services& services, OngoingPushes* ongoing, Call* call,
                             const v1::AskBlocksRequest& request, v1::AskBlocksResponse* response) {
   call->subject = request.model().substr(0, 255);
+  RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kPush, request.model()));
+  if (!request.request_id().empty()) {
+    ongoing->Enter(RequestName(request.model(), request.request_id()), nullptr);
+  }
   ASSIGN_OR_RETURN(const std::vector<bool> may,
                    AskBlocks(services, call->principal, request.model(), request.crc32()));
   for (size_t i = 0; i < may.size(); ++i) {
@@ -277,10 +286,12 @@ void AddPushMethods(const Services& services, MethodTable* table) {
                       },
                       true};
   (*table)["AskBlocks"] = {Unary<v1::AskBlocksRequest, v1::AskBlocksResponse>(
-      [&services](Call* call, const v1::AskBlocksRequest& request,
-                  v1::AskBlocksResponse* response) {
-        return ServeAskBlocks(services, call, request, response);
+      [&services, ongoing](Call* call, const v1::AskBlocksRequest& request,
+                           v1::AskBlocksResponse* response) {
+        return ServeAskBlocks(services, ongoing.get(), call, request, response);
       })};
+  // A large push asks for many: this does not stand before the control calls.
+  (*table)["AskBlocks"].moves_data = true;
 }
 
 }  // namespace ballast

@@ -1,7 +1,5 @@
 #include "server/use_cases/ask_blocks.h"
 
-#include <algorithm>
-
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
 
@@ -12,16 +10,13 @@ absl::StatusOr<std::vector<bool>> AskBlocks(const Services& services, absl::stri
                                             absl::Span<const uint32_t> crcs) {
   RETURN_IF_ERROR(CheckModelName(model), "ask for blocks");
   RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kPush, model));
-  ASSIGN_OR_RETURN(const std::vector<std::vector<Digest>> found, services.blobs->FindByCrc(crcs));
-  const auto visible = [&](const Digest& digest) {
-    return services.authorizer->BlockVisible(principal, digest);
-  };
-  std::vector<bool> may;
-  may.reserve(found.size());
-  for (const std::vector<Digest>& digests : found) {
-    may.push_back(std::any_of(digests.begin(), digests.end(), visible));
+  if (crcs.size() > kAskedBlocksMax) {
+    return LimitError("ask for blocks: there are ", crcs.size(), " CRCs in one call, want at most ",
+                      kAskedBlocksMax);
   }
-  return may;
+  return services.blobs->HasCrcs(crcs, [&](const Digest& digest) {
+    return services.authorizer->BlockVisible(principal, digest);
+  });
 }
 
 }  // namespace ballast

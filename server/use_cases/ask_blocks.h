@@ -12,9 +12,12 @@
 
 namespace ballast {
 
+constexpr size_t kAskedBlocksMax = 1u << 18;  // in one call
+
 // Whether each block of kCrcKnownBytes or more with these CRC-32s may be in the store. Blocks
 // that are not visible to the principal are not.
-// Errors: InvalidArgument  the model. PermissionDenied, DataLoss, Unavailable.
+// Errors: InvalidArgument  the model. ResourceExhausted  more than kAskedBlocksMax.
+//         PermissionDenied, FailedPrecondition, DataLoss, Unavailable.
 absl::StatusOr<std::vector<bool>> AskBlocks(const Services& services, absl::string_view principal,
                                             absl::string_view model,
                                             absl::Span<const uint32_t> crcs);

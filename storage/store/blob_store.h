@@ -17,6 +17,7 @@
 #define BALLAST_STORAGE_STORE_BLOB_STORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -108,11 +109,13 @@ class BlobStore {
   virtual absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(
       absl::Span<const Digest> digests, Epoch epoch) = 0;
 
-  // The blocks of kCrcKnownBytes or more that have each of these CRC-32s: what is surely new need
-  // not be hashed to be known as new. What a batch has not made durable yet may be missing.
+  // Whether there is a block of kCrcKnownBytes or more with each of these CRC-32s that counts: what is
+  // surely new need not be hashed to be known as new. What a batch has not made durable yet may be
+  // missing. `counts` is asked until it says yes.
   // Errors: FailedPrecondition  the engine cannot tell. DataLoss  the index is damaged. Unavailable.
-  virtual absl::StatusOr<std::vector<std::vector<Digest>>> FindByCrc(
-      absl::Span<const uint32_t> crcs) = 0;
+  using DigestFilter = std::function<bool(const Digest&)>;
+  virtual absl::StatusOr<std::vector<bool>> HasCrcs(absl::Span<const uint32_t> crcs,
+                                                    const DigestFilter& counts) = 0;
 
   // Reads a block from where it lies and compares it with its digest and its CRC-32; what
   // is not sound is remembered. Leaves the engine's cache as it is.

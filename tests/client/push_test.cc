@@ -77,6 +77,15 @@ TEST_F(PushTest, WhatIsSurelyNewNeedsNoDigestHere) {
   EXPECT_EQ(client_->PushFile(path, "m", {})->bytes_sent, 0u);
 }
 
+TEST_F(PushTest, AServerThatAnsweredTheQuestionIsWaitedFor) {
+  std::atomic<int> frames = 0;
+  const auto client = registry_.NewClient(
+      [&](const std::string& method) { return method == "Push" && ++frames < 8; });
+  const auto pushed = client->PushFile(File({NoiseTensor("a", 6 << 20, 1)}), "m", {});
+  ASSERT_TRUE(pushed.ok()) << pushed.status();
+  EXPECT_GT(pushed->retries, 3u) << "what a server that never answered gets";
+}
+
 TEST_F(PushTest, ABlockWithTheCrcOfAnotherIsNotTakenForIt) {
   // XOR with these bytes anywhere leaves a CRC-32 as it is: its polynomial, bit-reversed.
   constexpr unsigned char kNothing[] = {0x41, 0x06, 0x71, 0xDB, 0x01};

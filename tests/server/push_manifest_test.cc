@@ -152,6 +152,69 @@ TEST_P(PushByManifest, TellsByTheirCrcWhichLargeBlocksItMayHave) {
   EXPECT_EQ(Unary<v1::AskBlocksResponse>(server_, "AskBlocks", request).status().code(), kInvalid);
 }
 
+TEST_P(PushByManifest, RefusesAQuestionThatIsTooLong) {
+  v1::AskBlocksRequest request;
+  request.set_model("m");
+  for (int i = 0; i <= 1 << 18; ++i) request.add_crc32(7);
+  EXPECT_THAT(Unary<v1::AskBlocksResponse>(server_, "AskBlocks", request),
+              Fails(absl::StatusCode::kResourceExhausted, Reason::kLimit, "want at most 262144"));
+}
+
+TEST_P(PushByManifest, RefusesABlockWithNeitherDigestNorCrcBeforeItComes) {
+  v1::PushRequest request;
+  v1::Entry* entry = request.mutable_manifest()->add_entries();
+  entry->set_key("w");
+  entry->set_dtype("uint8");
+  entry->add_shape(5);
+  entry->set_block_digests(std::string(32, '\0'));
+  request.mutable_manifest()->set_last(true);
+  v1::PushRequest header;
+  *header.mutable_header() = HeaderOf("m");
+  EXPECT_THAT(PushMessages(server_, {header, request}).status,
+              Fails(kInvalid, Reason::kMalformed, "\"w\": block 0 has neither a digest nor a CRC"));
+}
+
+// Of a call that is dead without the server having noticed, the question finds what came.
+TEST_P(PushByManifest, AQuestionEndsTheEarlierCallOfItsPush) {
+  constexpr uint64_t kBlocks = 17;  // progress is told of 16
+  Tensor tensor = BigModel()[1];
+  tensor.spec.shape = {kBlocks * kBlockBytes / (InfoOf(tensor.spec.dtype).bits / 8)};
+  tensor.bytes.clear();
+  for (uint64_t i = 0; i < kBlocks; ++i) tensor.bytes += std::string(kBlockBytes, 'a' + i);
+  ManifestPush push("m", {tensor});
+  const std::vector<BlockRef>& blocks = push.manifest.entries[0].blocks;
+  const auto first = server_.Start("Push");
+  v1::PushRequest request;
+  *request.mutable_header() = push.header;
+  ASSERT_THAT(first->Write(EncodeMessage(request)), IsOk());
+  ASSERT_THAT(wire::ForEachManifestPiece(push.manifest, true,
+                                         [&](const v1::ManifestPiece& piece) {
+                                           *request.mutable_manifest() = piece;
+                                           return first->Write(EncodeMessage(request));
+                                         }),
+              IsOk());
+  ASSERT_THAT(first->Read(), IsOk()) << "what it needs";
+  for (uint64_t i = 0; i < kBlocks - 1; ++i) {
+    request.mutable_block()->set_position(i);
+    request.mutable_block()->set_payload(push.blocks.at(blocks[i].digest));
+    ASSERT_THAT(first->Write(EncodeMessage(request)), IsOk());
+  }
+  ASSERT_THAT(first->Read(), IsOk()) << "progress";
+  v1::AskBlocksRequest ask;
+  ask.set_model("m");
+  ask.set_request_id(push.header.request_id());
+  for (const BlockRef& block : blocks) ask.add_crc32(block.crc32);
+  const auto answer = Unary<v1::AskBlocksResponse>(server_, "AskBlocks", ask);
+  ASSERT_THAT(answer, IsOk());
+  ASSERT_EQ(answer->count_size(), 1);
+  EXPECT_EQ(answer->count(0), kBlocks - 1);
+  const PushAnswer again = push.Run(server_);
+  ASSERT_THAT(again.status, IsOk());
+  EXPECT_THAT(again.needed, ElementsAre(kBlocks - 1));
+  first->Cancel();
+  EXPECT_FALSE(first->Finish().ok());
+}
+
 TEST_P(PushByManifest, DoesNotTellOfBlocksThatAreNotVisible) {
   struct Blind : AllowAll {
     bool BlockVisible(absl::string_view, const Digest&) override { return false; }

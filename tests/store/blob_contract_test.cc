@@ -290,19 +290,23 @@ TEST_P(BlobContract, FindsLargeBlocksByTheirCrcWhileTheyAreThere) {
   twin.crc32 = blocks[0].crc32;
   Put(blocks, 1);
   Put({small, twin}, 1);
-  const auto found = blobs().FindByCrc(
-      {absent.crc32, blocks[0].crc32, blocks[3].crc32, small.crc32, blocks[0].crc32});
-  ASSERT_THAT(found, IsOk());
-  ASSERT_EQ(found->size(), 5u);
-  EXPECT_THAT((*found)[0], testing::IsEmpty());
-  EXPECT_THAT((*found)[1], UnorderedElementsAreArray({blocks[0].digest, twin.digest}));
-  EXPECT_THAT((*found)[2], testing::ElementsAre(blocks[3].digest));
-  EXPECT_THAT((*found)[3], testing::IsEmpty());
-  EXPECT_EQ((*found)[4], (*found)[1]);
+  const auto all = [](const Digest&) { return true; };
+  const auto has = blobs().HasCrcs(
+      {absent.crc32, blocks[0].crc32, blocks[3].crc32, small.crc32, blocks[0].crc32}, all);
+  ASSERT_THAT(has, IsOk());
+  EXPECT_THAT(*has, testing::ElementsAre(false, true, true, false, true));
+  EXPECT_THAT(*blobs().HasCrcs({}, all), testing::IsEmpty());
 
+  const auto only = [](const Digest& want) {
+    return [want](const Digest& digest) { return digest == want; };
+  };
+  for (const Digest& digest : {blocks[0].digest, twin.digest}) {
+    EXPECT_TRUE(blobs().HasCrcs({blocks[0].crc32}, only(digest))->at(0));
+  }
+  EXPECT_FALSE(blobs().HasCrcs({blocks[0].crc32}, only(blocks[1].digest))->at(0));
   EXPECT_EQ(*blobs().RemoveIfOlder({blocks[0].digest}, 2), 1u);
-  EXPECT_THAT(blobs().FindByCrc({blocks[0].crc32})->at(0), testing::ElementsAre(twin.digest));
-  EXPECT_THAT(*blobs().FindByCrc({}), testing::IsEmpty());
+  EXPECT_FALSE(blobs().HasCrcs({blocks[0].crc32}, only(blocks[0].digest))->at(0));
+  EXPECT_TRUE(blobs().HasCrcs({blocks[0].crc32}, all)->at(0));
 }
 
 TEST_P(BlobContract, RacingBatchesWithTheSameBlocksAllSucceed) {

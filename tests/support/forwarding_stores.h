@@ -26,9 +26,9 @@ class ForwardingBlobs : public BlobStore {
                                                              Epoch epoch) override {
     return base_->Touch(digests, epoch);
   }
-  absl::StatusOr<std::vector<std::vector<Digest>>> FindByCrc(
-      absl::Span<const uint32_t> crcs) override {
-    return base_->FindByCrc(crcs);
+  absl::StatusOr<std::vector<bool>> HasCrcs(absl::Span<const uint32_t> crcs,
+                                            const DigestFilter& counts) override {
+    return base_->HasCrcs(crcs, counts);
   }
   absl::StatusOr<BlobCheck> Check(const Digest& digest) override { return base_->Check(digest); }
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override {

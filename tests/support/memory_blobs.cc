@@ -127,18 +127,18 @@ absl::StatusOr<std::vector<std::optional<BlobInfo>>> MemoryBlobs::Touch(
   return infos;
 }
 
-absl::StatusOr<std::vector<std::vector<Digest>>> MemoryBlobs::FindByCrc(
-    absl::Span<const uint32_t> crcs) {
+absl::StatusOr<std::vector<bool>> MemoryBlobs::HasCrcs(absl::Span<const uint32_t> crcs,
+                                                       const DigestFilter& counts) {
   RETURN_IF_ERROR(MaybeUnavailable());
   std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<std::vector<Digest>> found(crcs.size());
+  std::vector<bool> has(crcs.size());
   for (size_t i = 0; i < crcs.size(); ++i) {
     for (const auto& [digest, blob] : blobs_) {
-      const bool counts = blob.info.size_bytes >= kCrcKnownBytes;
-      if (counts && blob.info.crc32 == crcs[i]) found[i].push_back(digest);
+      const bool large = blob.info.size_bytes >= kCrcKnownBytes;
+      has[i] = has[i] || (large && blob.info.crc32 == crcs[i] && counts(digest));
     }
   }
-  return found;
+  return has;
 }
 
 absl::StatusOr<uint64_t> MemoryBlobs::RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) {

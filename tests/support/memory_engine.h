@@ -54,8 +54,8 @@ class MemoryBlobs : public BlobStore {
   absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(absl::Span<const Digest> digests,
                                                              Epoch epoch) override;
   absl::StatusOr<BlobCheck> Check(const Digest& digest) override;
-  absl::StatusOr<std::vector<std::vector<Digest>>> FindByCrc(
-      absl::Span<const uint32_t> crcs) override;
+  absl::StatusOr<std::vector<bool>> HasCrcs(absl::Span<const uint32_t> crcs,
+                                            const DigestFilter& counts) override;
   absl::StatusOr<uint64_t> RemoveIfOlder(absl::Span<const Digest> digests, Epoch epoch) override;
   absl::StatusOr<std::vector<Digest>> Scan(uint32_t shard, std::string* cursor) override;
   absl::Status ReturnSpace() override { return MaybeUnavailable(); }

@@ -1,6 +1,7 @@
 #include "storage/store/rocksdb/block_index.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "rocksdb/write_batch.h"
@@ -443,23 +444,34 @@ absl::StatusOr<std::optional<BlockEntry>> BlockIndex::Find(const Digest& digest)
   return entry;
 }
 
-absl::StatusOr<std::vector<std::vector<Digest>>> BlockIndex::FindByCrc(
-    absl::Span<const uint32_t> crcs) {
+// Each CRC is looked up once, in the order of the keys.
+absl::StatusOr<std::vector<bool>> BlockIndex::HasCrcs(absl::Span<const uint32_t> crcs,
+                                                      const BlobStore::DigestFilter& counts) {
   if (!knows_crcs_) return absl::FailedPreconditionError("the CRCs of blocks are not indexed");
-  std::vector<std::vector<Digest>> found(crcs.size());
+  std::vector<size_t> order(crcs.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return crcs[a] < crcs[b]; });
   const Database::Use use(database_);
   const std::unique_ptr<rocksdb::Iterator> at(
       use->NewIterator(rocksdb::ReadOptions(), use.family(Family::kIndex)));
-  for (size_t i = 0; i < crcs.size(); ++i) {
-    const std::string prefix = CrcPrefix(crcs[i]);
-    for (at->Seek(prefix); at->Valid() && at->key().starts_with(prefix); at->Next()) {
-      ASSIGN_OR_RETURN(found[i].emplace_back(),
+  std::vector<bool> has(crcs.size());
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (i > 0 && crcs[order[i]] == crcs[order[i - 1]]) {
+      has[order[i]] = has[order[i - 1]];
+      continue;
+    }
+    const std::string prefix = CrcPrefix(crcs[order[i]]);
+    bool found = false;
+    for (at->Seek(prefix); !found && at->Valid() && at->key().starts_with(prefix); at->Next()) {
+      ASSIGN_OR_RETURN(const Digest digest,
                        Digest::FromBytes(ToView(at->key()).substr(prefix.size())),
                        "a CRC in the index");
+      found = counts(digest);
     }
     RETURN_IF_ERROR(FromRocks(at->status(), "looking up CRCs"));
+    has[order[i]] = found;
   }
-  return found;
+  return has;
 }
 
 absl::StatusOr<uint64_t> BlockIndex::NewContainer() {

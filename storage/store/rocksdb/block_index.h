@@ -78,8 +78,9 @@ class BlockIndex {
   static absl::StatusOr<std::unique_ptr<BlockIndex>> Open(Database* database);
 
   absl::StatusOr<std::optional<BlockEntry>> Find(const Digest& digest);
-  // As BlobStore::FindByCrc.
-  absl::StatusOr<std::vector<std::vector<Digest>>> FindByCrc(absl::Span<const uint32_t> crcs);
+  // As BlobStore::HasCrcs.
+  absl::StatusOr<std::vector<bool>> HasCrcs(absl::Span<const uint32_t> crcs,
+                                            const BlobStore::DigestFilter& counts);
 
   // A number no container ever had.
   absl::StatusOr<uint64_t> NewContainer();
