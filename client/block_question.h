@@ -17,8 +17,9 @@ struct Offer {
   bool answered = false;  // the server has, to a question
 };
 
-// The manifest to offer, of a push with this request id. Asks by CRC-32, a sample first: where that is known all is hashed, as
-// it is for a server that cannot tell. Otherwise blocks that are surely new have no digest.
+// The manifest to offer, of a push with this request id. Asks by CRC-32, a sample first: where
+// that is known all is hashed, as it is for a server that cannot tell. Otherwise blocks that are
+// surely new have no digest.
 // Errors: as HashBlocks.
 absl::StatusOr<Offer> MakeOffer(const PushSource& source, const std::string& model,
                                 const std::string& request_id, Connection* connection,

@@ -43,11 +43,6 @@ PushParameters OptionsOf(const v1::PushHeader& header, std::string schema_json) 
   return options;
 }
 
-// Neither has a space in it.
-std::string RequestName(absl::string_view model, absl::string_view request_id) {
-  return absl::StrCat(model, " ", request_id);
-}
-
 // One call of Push.
 class PushCall {
  public:
@@ -133,7 +128,7 @@ class PushCall {
     }
     message_.Clear();
     ASSIGN_OR_RETURN(Manifest manifest, assembler.Take(true));
-    turn_ = ongoing_->Enter(RequestName(header_.model(), header_.request_id()),
+    turn_ = ongoing_->Enter(NameOfPush(header_.model(), header_.request_id()),
                             [this] { LeaveToNext(); });
     RETURN_IF_ERROR(Offer(std::move(manifest)));
     RETURN_IF_ERROR(SendNeed());
@@ -260,12 +255,9 @@ class PushCall {
 absl::Status ServeAskBlocks(const Services& services, OngoingPushes* ongoing, Call* call,
                             const v1::AskBlocksRequest& request, v1::AskBlocksResponse* response) {
   call->subject = request.model().substr(0, 255);
-  RETURN_IF_ERROR(services.authorizer->Authorize(call->principal, Action::kPush, request.model()));
-  if (!request.request_id().empty()) {
-    ongoing->Enter(RequestName(request.model(), request.request_id()), nullptr);
-  }
   ASSIGN_OR_RETURN(const std::vector<bool> may,
-                   AskBlocks(services, call->principal, request.model(), request.crc32()));
+                   AskBlocks(services, ongoing, call->principal, request.model(),
+                             request.request_id(), request.crc32()));
   for (size_t i = 0; i < may.size(); ++i) {
     if (!may[i]) continue;
     const size_t begin = i;

@@ -5,8 +5,9 @@
 
 namespace ballast {
 
-absl::StatusOr<std::vector<bool>> AskBlocks(const Services& services, absl::string_view principal,
-                                            absl::string_view model,
+absl::StatusOr<std::vector<bool>> AskBlocks(const Services& services, OngoingPushes* ongoing,
+                                            absl::string_view principal, absl::string_view model,
+                                            absl::string_view request_id,
                                             absl::Span<const uint32_t> crcs) {
   RETURN_IF_ERROR(CheckModelName(model), "ask for blocks");
   RETURN_IF_ERROR(services.authorizer->Authorize(principal, Action::kPush, model));
@@ -14,6 +15,7 @@ absl::StatusOr<std::vector<bool>> AskBlocks(const Services& services, absl::stri
     return LimitError("ask for blocks: there are ", crcs.size(), " CRCs in one call, want at most ",
                       kAskedBlocksMax);
   }
+  if (!request_id.empty()) ongoing->Enter(NameOfPush(model, request_id), nullptr);
   return services.blobs->HasCrcs(crcs, [&](const Digest& digest) {
     return services.authorizer->BlockVisible(principal, digest);
   });

@@ -10,7 +10,15 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
 namespace ballast {
+
+// What a push is called in here; neither part has a space in it.
+inline std::string NameOfPush(absl::string_view model, absl::string_view request_id) {
+  return absl::StrCat(model, " ", request_id);
+}
 
 // Thread-safe.
 class OngoingPushes {

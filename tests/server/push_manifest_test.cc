@@ -21,6 +21,22 @@ class PushByManifest : public ::testing::TestWithParam<std::string> {
 INSTANTIATE_TEST_SUITE_P(Engines, PushByManifest, ::testing::Values("memory", "rocksdb"),
                          [](const auto& info) { return info.param; });
 
+// A push that has been told what is needed, and has sent nothing of it.
+std::unique_ptr<ClientFrameStream> BeginPush(const TestServer& server, const ManifestPush& push) {
+  std::unique_ptr<ClientFrameStream> call = server.Start("Push");
+  v1::PushRequest request;
+  *request.mutable_header() = push.header;
+  EXPECT_THAT(call->Write(EncodeMessage(request)), IsOk());
+  EXPECT_THAT(wire::ForEachManifestPiece(push.manifest, true,
+                                         [&](const v1::ManifestPiece& piece) {
+                                           *request.mutable_manifest() = piece;
+                                           return call->Write(EncodeMessage(request));
+                                         }),
+              IsOk());
+  EXPECT_THAT(call->Read(), IsOk()) << "what it needs";
+  return call;
+}
+
 TEST_P(PushByManifest, AsksForAllBlocksAndThenForNone) {  // row F25
   const std::vector<Tensor> tensors = BigModel();
   const PushAnswer first = ManifestPush("m", tensors).Run(server_);
@@ -183,17 +199,8 @@ TEST_P(PushByManifest, AQuestionEndsTheEarlierCallOfItsPush) {
   for (uint64_t i = 0; i < kBlocks; ++i) tensor.bytes += std::string(kBlockBytes, 'a' + i);
   ManifestPush push("m", {tensor});
   const std::vector<BlockRef>& blocks = push.manifest.entries[0].blocks;
-  const auto first = server_.Start("Push");
+  const auto first = BeginPush(server_, push);
   v1::PushRequest request;
-  *request.mutable_header() = push.header;
-  ASSERT_THAT(first->Write(EncodeMessage(request)), IsOk());
-  ASSERT_THAT(wire::ForEachManifestPiece(push.manifest, true,
-                                         [&](const v1::ManifestPiece& piece) {
-                                           *request.mutable_manifest() = piece;
-                                           return first->Write(EncodeMessage(request));
-                                         }),
-              IsOk());
-  ASSERT_THAT(first->Read(), IsOk()) << "what it needs";
   for (uint64_t i = 0; i < kBlocks - 1; ++i) {
     request.mutable_block()->set_position(i);
     request.mutable_block()->set_payload(push.blocks.at(blocks[i].digest));
@@ -260,17 +267,8 @@ TEST_P(PushByManifest, ThatLosesItsClientGoesOnWhereItWas) {
 // A connection that is dead without the server having noticed.
 TEST_P(PushByManifest, ThatComesBackTakesOverFromTheCallThatStillSeemsToRun) {
   ManifestPush push("m", BigModel());
-  const auto first = server_.Start("Push");
+  const auto first = BeginPush(server_, push);
   v1::PushRequest request;
-  *request.mutable_header() = push.header;
-  ASSERT_THAT(first->Write(EncodeMessage(request)), IsOk());
-  ASSERT_THAT(wire::ForEachManifestPiece(push.manifest, true,
-                                         [&](const v1::ManifestPiece& piece) {
-                                           *request.mutable_manifest() = piece;
-                                           return first->Write(EncodeMessage(request));
-                                         }),
-              IsOk());
-  ASSERT_THAT(first->Read(), IsOk()) << "what it needs";
   request.mutable_block()->set_position(0);
   request.mutable_block()->set_payload(push.blocks.at(push.manifest.entries[0].blocks[0].digest));
   ASSERT_THAT(first->Write(EncodeMessage(request)), IsOk());
