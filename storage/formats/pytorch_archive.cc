@@ -37,23 +37,27 @@ constexpr std::array kOtherKinds = {
     OtherKind{".safetensors", "a zip with a safetensors file in it; unpack it first"},
 };
 
+bool HasRecord(const ZipReader& zip, absl::string_view suffix) {
+  return std::any_of(
+      zip.records().begin(), zip.records().end(),
+      [&](const ZipRecord& record) { return absl::EndsWith(record.name, suffix); });
+}
+
 absl::Status NotPyTorch(const ZipReader& zip) {
   if (zip.Find("data.pkl") != nullptr) {
     return MalformedError(
         "zip: data.pkl is in no folder, want all records in one folder; zip the folder, not its "
         "content");
   }
-  for (const ZipRecord& record : zip.records()) {
-    if (!absl::EndsWith(record.name, "/model.json")) continue;
+  // torch.export has a model.json, too.
+  if (HasRecord(zip, "/model.json") && !HasRecord(zip, "/archive_format")) {
     return UnsupportedError(
         "this is a TorchScript archive of torch 1.0-1.3, which is not read; load it with "
         "torch.jit.load and save it again");
   }
   for (const OtherKind& kind : kOtherKinds) {
-    for (const ZipRecord& record : zip.records()) {
-      if (absl::EndsWith(record.name, kind.suffix)) {
-        return WrongFormatError("this is ", kind.what, ", want a file of torch.save");
-      }
+    if (HasRecord(zip, kind.suffix)) {
+      return WrongFormatError("this is ", kind.what, ", want a file of torch.save");
     }
   }
   return WrongFormatError("this is a zip archive without data.pkl, want a file of torch.save");

@@ -18,6 +18,11 @@ constexpr absl::string_view kUtils = "torch._utils.";
 constexpr absl::string_view kParameter = "torch.nn.parameter.Parameter";
 constexpr absl::string_view kVariable = "torch.autograd.variable.Variable";
 
+absl::Status NoNumbers(absl::string_view dtype) {
+  return UnsupportedError("dtype is torch.", dtype,
+                          ", want one of numbers of whole bytes, as float32 or uint8");
+}
+
 bool IsOldTensorClass(absl::string_view name) {
   return (absl::StartsWith(name, "torch.cuda.") || absl::StartsWith(name, "torch.")) &&
          absl::EndsWith(name, "Tensor") && name != "torch.Tensor" &&
@@ -317,11 +322,11 @@ absl::StatusOr<SourceEntry> TensorDecoder::DecodeCall(const Call& call) {
     const std::string& name = graph_->global(call.args[6]).name;
     const std::optional<DType> dtype = DTypeFromName(name);
     if (!dtype.has_value() || !IsPlain(*dtype)) {
-      return UnsupportedError("dtype is torch.", Printable(name));
+      return NoNumbers(Printable(name));
     }
     entry.spec.dtype = *dtype;
   } else {
-    if (!IsPlain(*id.dtype)) return UnsupportedError("dtype is torch.", DTypeName(*id.dtype));
+    if (!IsPlain(*id.dtype)) return NoNumbers(DTypeName(*id.dtype));
     entry.spec.dtype = *id.dtype;
   }
   ASSIGN_OR_RETURN(const TensorExtent extent, ParseExtent(call));
@@ -334,7 +339,7 @@ absl::StatusOr<SourceEntry> TensorDecoder::DecodeCall(const Call& call) {
 absl::StatusOr<SourceEntry> TensorDecoder::DecodeOutside(const Call& call) {
   const PyTorchStorageId& id = call.outside->storage;
   if (!id.dtype.has_value()) return UnsupportedError("storage ", id.key, " is untyped");
-  if (!IsPlain(*id.dtype)) return UnsupportedError("dtype is torch.", DTypeName(*id.dtype));
+  if (!IsPlain(*id.dtype)) return NoNumbers(DTypeName(*id.dtype));
   SourceEntry entry;
   entry.spec.dtype = *id.dtype;
   if (call.parameter) entry.spec.kind = Kind::kParameter;

@@ -204,6 +204,8 @@ TEST(HardCases, OtherPackages) {
       {"E29 package", OnlyRecord("p/.data/extern_modules"), Reason::kWrongFormat, "torch.package"},
       {"E29 mar", OnlyRecord("MAR-INF/MANIFEST.json"), Reason::kWrongFormat, "TorchServe archive"},
       {"E29 pt2", OnlyRecord("p/archive_format"), Reason::kWrongFormat, "torch.export archive"},
+      {"E29 pt2 of torch 2.11", BuildZip({{"p/models/model.json", "x"}, {"p/archive_format", "x"}}),
+       Reason::kWrongFormat, "torch.export archive"},
       {"E29 ptl", OnlyRecord("p/bytecode.pkl"), Reason::kWrongFormat, "PyTorch Mobile"},
       {"E30", "PYTORCH1" + std::string(100, '\0'), Reason::kUnsupported,
        "a container of the PyTorch 1.0 preview, which is obsolete and not read"},
