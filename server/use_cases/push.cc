@@ -220,7 +220,8 @@ absl::Status Push::CheckArrived(uint64_t first, std::optional<uint32_t> want) co
 absl::Status Push::FinishBlock() {
   const uint64_t number = needed_[arrived_];
   Wanted& wanted = wanted_[number];
-  const Digest digest = Sha256Of(buffer_);
+  hash_.Update(buffer_);
+  const Digest digest = hash_.Finish();
   const uint32_t crc = Crc32(buffer_);
   if (wanted.hashed ? digest != digests_[number] : crc != wanted.crc32) {
     return ChecksumError("push: block ", wanted.block, " of ",

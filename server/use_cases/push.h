@@ -23,6 +23,7 @@
 #include "server/use_cases/store_lane.h"
 #include "storage/base/byte_io.h"
 #include "storage/base/chunk.h"
+#include "storage/base/digest.h"
 #include "storage/formats/state_dict.h"
 #include "storage/model/manifest.h"
 #include "storage/model/value_counter.h"
@@ -161,6 +162,7 @@ class Push {
   std::vector<uint64_t> needed_;
   uint64_t arrived_ = 0;  // of needed_
   std::string buffer_;    // the block that is being received
+  Sha256 hash_;
 
   std::optional<StoreLane> lane_;  // of push_, which it must not outlive
 };

@@ -1,8 +1,24 @@
 #include "storage/base/utf8.h"
 
+#include <cstdint>
+#include <cstring>
+
 #include "storage/base/status.h"
 
 namespace ballast {
+namespace {
+
+// How many bytes at the beginning are ASCII for sure: most texts are, all of them.
+size_t AsciiPrefix(absl::string_view text) {
+  size_t n = 0;
+  for (uint64_t eight = 0; n + sizeof(eight) <= text.size(); n += sizeof(eight)) {
+    std::memcpy(&eight, text.data() + n, sizeof(eight));
+    if ((eight & 0x8080808080808080) != 0) break;
+  }
+  return n;
+}
+
+}  // namespace
 
 size_t Utf8SequenceLength(absl::string_view text) {
   if (text.empty()) return 0;
@@ -32,6 +48,7 @@ absl::string_view Utf8Prefix(absl::string_view text, size_t bytes_max) {
 }
 
 bool IsUtf8(absl::string_view text) {
+  text.remove_prefix(AsciiPrefix(text));
   while (!text.empty()) {
     const size_t n = Utf8SequenceLength(text);
     if (n == 0) return false;

@@ -27,7 +27,9 @@ std::string FloatText(float value) { return Shortest(value); }
 
 std::string JsonString(absl::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
-  std::string out = "\"";
+  std::string out;
+  out.reserve(text.size() + 2);
+  out += '"';
   for (const char c : text) {
     if (c == '"' || c == '\\') {
       out += {'\\', c};

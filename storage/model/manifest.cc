@@ -16,6 +16,7 @@ namespace {
 
 constexpr absl::string_view kMagic = "BLM1";
 constexpr uint64_t kHasHealth = 1;  // flag
+constexpr uint64_t kEntryBytesMin = 5;  // lengths of key and shape, dtype, kind, role
 
 void PutLittleEndian(uint64_t value, size_t width, std::string* out) {
   for (size_t i = 0; i < width; ++i) out->push_back(static_cast<char>(value >> (8 * i)));
@@ -205,6 +206,7 @@ absl::Status CheckTies(const Manifest& manifest) {
 }  // namespace
 
 Digest TensorDigest(const ManifestEntry& entry) {
+  if (entry.blocks.size() == 1) return Sha256Of(entry.blocks[0].digest.View());
   Sha256 hash;
   for (const BlockRef& block : entry.blocks) hash.Update(block.digest.View());
   return hash.Finish();
@@ -336,6 +338,7 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view bytes, const Limits& l
     return LimitError("manifest: number of entries is ", count, ", want at most ",
                       limits.entries_max, " (entries_max)");
   }
+  manifest.entries.reserve(std::min<uint64_t>(count, in.left() / kEntryBytesMin));
   for (uint64_t i = 0; i < count; ++i) {
     RETURN_IF_ERROR(
         DecodeEntry(&in, limits, flags == kHasHealth, &manifest.entries.emplace_back()));

@@ -60,6 +60,7 @@ class Push : public CatalogPush {
   absl::Status CheckImported(const PublishOptions& options);
   absl::Status Number(const ModelHead& head, const PublishOptions& options, uint64_t* number,
                       uint64_t* highest);
+  absl::Status CheckBlock(const BlockRef& block, uint64_t size_bytes) const;
   absl::Status CheckBlocks(const Manifest& manifest);
   absl::StatusOr<VersionInfo> PublishLocked(const Manifest& manifest,
                                             const PublishOptions& options);
@@ -208,25 +209,28 @@ absl::Status Push::Number(const ModelHead& head, const PublishOptions& options, 
                    ", want one above the highest that was used, which is ", head.newest));
 }
 
+absl::Status Push::CheckBlock(const BlockRef& block, uint64_t size_bytes) const {
+  const auto it = blocks_.find(block.digest);
+  if (it == blocks_.end()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(block.digest.Hex(), " is not in this push, want it added"));
+  }
+  if (it->second.size_bytes != size_bytes) {
+    return MalformedError("size is ", it->second.size_bytes, " bytes, want ", size_bytes);
+  }
+  if (it->second.crc32 != block.crc32) {
+    return MalformedError("CRC-32 is ", block.crc32, ", want ", it->second.crc32);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Push::CheckBlocks(const Manifest& manifest) {
   for (const ManifestEntry& entry : manifest.entries) {
     const uint64_t tensor_bytes = CheckedTensorBytes(entry.spec);
     for (size_t i = 0; i < entry.blocks.size(); ++i) {
-      const auto it = blocks_.find(entry.blocks[i].digest);
-      const std::string where =
-          absl::StrCat(model_, ": key ", QuotedKey(entry.spec.key), ": block ", i);
-      if (it == blocks_.end()) {
-        return absl::FailedPreconditionError(absl::StrCat(where, " (", entry.blocks[i].digest.Hex(),
-                                                          ") is not in this push, want it added"));
-      }
-      if (it->second.size_bytes != BlockSize(tensor_bytes, i)) {
-        return MalformedError(where, ": size is ", it->second.size_bytes, " bytes, want ",
-                              BlockSize(tensor_bytes, i));
-      }
-      if (it->second.crc32 != entry.blocks[i].crc32) {
-        return MalformedError(where, ": CRC-32 is ", entry.blocks[i].crc32, ", want ",
-                              it->second.crc32);
-      }
+      RETURN_IF_ERROR(
+          CheckBlock(entry.blocks[i], BlockSize(tensor_bytes, i)),
+          absl::StrCat(model_, ": key ", QuotedKey(entry.spec.key), ": block ", i));
     }
   }
   return absl::OkStatus();

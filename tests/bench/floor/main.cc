@@ -9,7 +9,7 @@
 
 int main(int argc, char** argv) {
   using namespace ballast::bench;
-  KeepBigBuffers();
+  SetUpProcess();
   const absl::string_view role = argc > 1 ? argv[1] : "";
   const absl::StatusOr<FloorSettings> settings = ParseFloorSettings(argc, argv, 2);
   absl::Status status = settings.status();

@@ -5,7 +5,7 @@
 #include "tests/bench/helpers/registry_commands.h"
 
 int main(int argc, char** argv) {
-  ballast::bench::KeepBigBuffers();
+  ballast::bench::SetUpProcess();
   ballast::ClientOptions options;
   options.server = argc > 1 ? argv[1] : "";
   if (argc > 4) {

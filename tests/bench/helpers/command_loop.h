@@ -22,8 +22,8 @@ using Command = std::function<absl::StatusOr<Numbers>(const Words& arguments)>;
 // Until the end of stdin. A failed command answers {"error": "..."}.
 void RunCommands(const std::map<std::string, Command>& commands);
 
-// Big buffers are kept, as the product's own programs do.
-void KeepBigBuffers();
+// Big buffers are kept and locks do not look for deadlocks, as the product's own programs do.
+void SetUpProcess();
 
 // Wall time and processor time (user and system, all threads) of this process.
 class Stopwatch {

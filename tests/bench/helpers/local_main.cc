@@ -230,7 +230,7 @@ absl::Status Run(const Words& words) {
 }  // namespace ballast::bench
 
 int main(int argc, char** argv) {
-  ballast::bench::KeepBigBuffers();
+  ballast::bench::SetUpProcess();
   const absl::Status status = ballast::bench::Run(ballast::bench::Words(argv + 1, argv + argc));
   if (status.ok()) return 0;
   std::cerr << "bench_local: " << status.ToString() << "\n";
