@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<HeldFile>> HeldFile::Open(const std::string& path
   ASSIGN_OR_RETURN(WeightsFile weights, OpenWeights(path, Format::kUnknown, limits));
   ASSIGN_OR_RETURN(held->source_, PushSourceOf(std::move(weights), {}, limits), Printable(path));
   ASSIGN_OR_RETURN(const Manifest manifest,
-                   HashBlocks(*held->source_, operation, Progress::Phase::kHash), Printable(path));
+                   NameBlocks(*held->source_, operation, Progress::Phase::kHash), Printable(path));
   held->reader_ = held->source_->NewReader();
   for (const BlockPlace& place : DistinctBlocks(manifest)) {
     held->places_[manifest.entries[place.entry].blocks[place.index].digest] = place;

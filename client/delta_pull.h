@@ -21,7 +21,7 @@ absl::Status CheckHave(const PullOptions& options, bool file, bool memory);
 
 // Writes the version to `file` from options.have_file and the server; does not commit.
 // `manifest` becomes that of what is written.
-// Errors: those of OpenWeights and HashBlocks, which name have_file; those of BlockStream.
+// Errors: those of OpenWeights and NameBlocks, which name have_file; those of BlockStream.
 absl::StatusOr<PullResult> DeltaToFile(Connection* connection, Operation* operation,
                                        const VersionDescription& version,
                                        const PullOptions& options, AtomicFile* file,

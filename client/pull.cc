@@ -61,7 +61,7 @@ absl::Status VerifyWritten(const std::string& path, Format format, const Manifes
   if (!weights.ok()) return absl::DataLossError(weights.status().message());
   ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
                    PushSourceOf(*std::move(weights), {}, limits));
-  const absl::StatusOr<Manifest> found = HashBlocks(*source, operation, Progress::Phase::kVerify);
+  const absl::StatusOr<Manifest> found = NameBlocks(*source, operation, Progress::Phase::kVerify);
   if (found.ok()) return CompareTensors(manifest, *found);
   if (found.status().code() != absl::StatusCode::kInvalidArgument) return found.status();
   return absl::DataLossError(found.status().message());
