@@ -58,34 +58,31 @@ void AddRuns(const std::vector<uint64_t>& numbers, size_t next, v1::PullBlocksRe
 
 absl::StatusOr<Manifest> PullManifest(Connection* connection, Operation* operation,
                                       const VersionDescription& version) {
-  for (int attempt = 0;; ++attempt) {
+  Patience patience(connection, operation);
+  while (true) {
     absl::StatusOr<Manifest> manifest = TryPullManifest(connection, operation, version);
     if (manifest.ok() && VersionDigest(*manifest) != version.digest) {
       return absl::DataLossError(absl::StrCat(
           version.model, ":", version.version, ": the manifest that came is of sha256:",
           VersionDigest(*manifest).Hex(), ", want sha256:", version.digest.Hex()));
     }
-    if (manifest.ok() || !connection->Retry(attempt, manifest.status(), operation->cancel(),
-                                            operation->deadline())) {
-      return manifest;
-    }
+    if (manifest.ok() || !patience.TryAgain(manifest.status())) return manifest;
   }
 }
 
 absl::Status BlockStream::Run(const std::vector<uint64_t>& numbers, const Sink& sink) {
   numbers_ = &numbers;
   next_ = 0;
-  int attempt = 0;
+  Patience patience(connection_, operation_);
   while (next_ < numbers.size()) {
     const size_t before = next_;
     const absl::Status status = Attempt(sink);
-    if (next_ > before) attempt = 0;
+    if (answered_) patience.Answered();
+    if (next_ > before) patience.Moved(/*further=*/true);
     if (status.ok()) continue;
-    if (local_ ||
-        !connection_->Retry(attempt++, status, operation_->cancel(), operation_->deadline())) {
-      return status;
-    }
+    if (local_ || !patience.TryAgain(status)) return status;
   }
+  retries_ = patience.retries();
   return absl::OkStatus();
 }
 
@@ -104,6 +101,7 @@ absl::Status BlockStream::Attempt(const Sink& sink) {
     const auto frame = call->Read();
     if (!frame.ok()) return call->Explain(frame.status());
     if (!frame->has_value()) break;
+    answered_ = true;
     const auto data = DecodeData(**frame, {v1::PullBlocksResponse::kDataFieldNumber});
     absl::Status taken = data.ok() ? absl::OkStatus() : BadAnswer(data.status());
     if (taken.ok() && data->has_value()) taken = Take(**data, sink);
@@ -137,7 +135,7 @@ absl::Status BlockStream::Take(const DataFrame& data, const Sink& sink) {
     RETURN_IF_ERROR(TakeBlock(number, left.substr(0, size), sink));
     left.remove_prefix(size);
   }
-  return operation_->Report(Progress::Phase::kReceive, bytes_, 0);
+  return operation_->Report(Progress::Phase::kReceive, before_bytes_ + bytes_, total_bytes_);
 }
 
 absl::Status BlockStream::TakeBlock(uint64_t number, absl::string_view bytes, const Sink& sink) {

@@ -43,6 +43,15 @@ class BlockStream {
   // what the manifest says; those of `sink`.
   absl::Status Run(const std::vector<uint64_t>& numbers, const Sink& sink);
 
+  // Progress goes on from `done_bytes` of `total_bytes`; before Run.
+  void CountFrom(uint64_t done_bytes, uint64_t total_bytes) {
+    before_bytes_ = done_bytes;
+    total_bytes_ = total_bytes;
+  }
+  // Payload that was taken, and attempts after the first; after Run.
+  uint64_t bytes() const { return bytes_; }
+  uint64_t retries() const { return retries_; }
+
  private:
   absl::Status Attempt(const Sink& sink);
   absl::Status Take(const DataFrame& data, const Sink& sink);
@@ -56,7 +65,11 @@ class BlockStream {
   const std::vector<uint64_t>* numbers_ = nullptr;
   size_t next_ = 0;     // of numbers_
   uint64_t bytes_ = 0;  // taken
-  bool local_ = false;  // the failure is not the connection's
+  uint64_t before_bytes_ = 0;
+  uint64_t total_bytes_ = 0;  // 0: not known
+  uint64_t retries_ = 0;
+  bool answered_ = false;  // something came
+  bool local_ = false;     // the failure is not the connection's
 };
 
 }  // namespace ballast

@@ -74,8 +74,9 @@ class BlockReader {
         manifest_(*manifest),
         twins_(TieRepresentatives(manifest->entries.size(), manifest->ties)) {}
 
-  // All blocks; those that `hashed` names get their digest.
-  absl::Status ReadAll(const BlockFilter& hashed);
+  // All blocks; those that `hashed` names get their digest. `count_values`: and entries their
+  // health.
+  absl::Status ReadAll(const BlockFilter& hashed, bool count_values);
   // Only blocks that `hashed` names.
   absl::Status ReadAgain(const BlockFilter& hashed);
 
@@ -96,6 +97,7 @@ class BlockReader {
   Manifest& manifest_;
   const std::vector<uint32_t> twins_;
   BlockFilter hashed_;
+  bool count_values_ = true;
   std::vector<std::vector<ValueTally>> tallies_;  // of each entry's blocks
   std::vector<Task> tasks_;
   uint64_t total_bytes_ = 0;
@@ -113,8 +115,9 @@ absl::Status BlockReader::ReadTask(const Task& task, TensorSource* reader, Sha25
     const uint64_t length = BlockSize(size, i);
     ASSIGN_OR_RETURN(entry.blocks[i],
                      ReadBlock(reader, task.entry, i * kBlockBytes, length,
-                               hashed_(task.entry, i) ? sha : nullptr, &values));
-    tallies_[task.entry][i] = values.Finish();
+                               hashed_(task.entry, i) ? sha : nullptr,
+                               count_values_ ? &values : nullptr));
+    if (count_values_) tallies_[task.entry][i] = values.Finish();
     RETURN_IF_ERROR(Done(length));
   }
   return absl::OkStatus();
@@ -166,8 +169,9 @@ absl::Status BlockReader::Run(std::vector<Task> tasks, TaskReader read) {
   return absl::OkStatus();
 }
 
-absl::Status BlockReader::ReadAll(const BlockFilter& hashed) {
+absl::Status BlockReader::ReadAll(const BlockFilter& hashed, bool count_values) {
   hashed_ = hashed;
+  count_values_ = count_values;
   tallies_.resize(twins_.size());
   for (uint32_t i = 0; i < twins_.size(); ++i) {
     const uint64_t size = CheckedTensorBytes(manifest_.entries[i].spec);
@@ -177,7 +181,7 @@ absl::Status BlockReader::ReadAll(const BlockFilter& hashed) {
     total_bytes_ += size;
   }
   RETURN_IF_ERROR(Run(MakeTasks(source_, twins_), &BlockReader::ReadTask));
-  for (uint32_t i = 0; i < twins_.size(); ++i) {
+  for (uint32_t i = 0; count_values && i < twins_.size(); ++i) {
     ManifestEntry& entry = manifest_.entries[i];
     entry.health = HealthOf(entry.spec.dtype, Sum(tallies_[twins_[i]]));
   }
@@ -205,7 +209,15 @@ absl::StatusOr<Manifest> HashBlocks(const PushSource& source, Operation* operati
                                     Progress::Phase phase) {
   Manifest manifest = source.facts();
   RETURN_IF_ERROR(BlockReader(source, operation, phase, &manifest)
-                      .ReadAll([](uint32_t, uint64_t) { return true; }));
+                      .ReadAll([](uint32_t, uint64_t) { return true; }, true));
+  return manifest;
+}
+
+absl::StatusOr<Manifest> NameBlocks(const PushSource& source, Operation* operation,
+                                    Progress::Phase phase) {
+  Manifest manifest = source.facts();
+  RETURN_IF_ERROR(BlockReader(source, operation, phase, &manifest)
+                      .ReadAll([](uint32_t, uint64_t) { return true; }, false));
   return manifest;
 }
 
@@ -216,7 +228,7 @@ absl::StatusOr<Manifest> SumBlocks(const PushSource& source, Operation* operatio
     const uint64_t size = CheckedTensorBytes(manifest.entries[entry].spec);
     return BlockSize(size, block) < kCrcKnownBytes || !source.Splittable(entry);
   };
-  RETURN_IF_ERROR(BlockReader(source, operation, phase, &manifest).ReadAll(hashed));
+  RETURN_IF_ERROR(BlockReader(source, operation, phase, &manifest).ReadAll(hashed, true));
   return manifest;
 }
 

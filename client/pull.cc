@@ -8,10 +8,12 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "client/client_impl.h"
+#include "client/delta_pull.h"
 #include "client/file_sink.h"
 #include "client/pull_stream.h"
 #include "client/push_source.h"
 #include "client/shard_folder.h"
+#include "client/tensor_memory.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
@@ -59,7 +61,7 @@ absl::Status VerifyWritten(const std::string& path, Format format, const Manifes
   if (!weights.ok()) return absl::DataLossError(weights.status().message());
   ASSIGN_OR_RETURN(const std::unique_ptr<PushSource> source,
                    PushSourceOf(*std::move(weights), {}, limits));
-  const absl::StatusOr<Manifest> found = HashBlocks(*source, operation, Progress::Phase::kVerify);
+  const absl::StatusOr<Manifest> found = NameBlocks(*source, operation, Progress::Phase::kVerify);
   if (found.ok()) return CompareTensors(manifest, *found);
   if (found.status().code() != absl::StatusCode::kInvalidArgument) return found.status();
   return absl::DataLossError(found.status().message());
@@ -71,17 +73,8 @@ class TensorFiller {
   explicit TensorFiller(const TensorAllocator& allocate) : allocate_(allocate) {}
 
   absl::Status Allocate(const Manifest& manifest) {
-    for (const ManifestEntry& entry : manifest.entries) {
-      ASSIGN_OR_RETURN(const absl::Span<char> memory, allocate_(entry.spec),
-                       QuotedKey(entry.spec.key));
-      const uint64_t want = CheckedTensorBytes(entry.spec);
-      if (memory.size() != want) {
-        return absl::InvalidArgumentError(absl::StrCat("the allocator gave ", memory.size(),
-                                                       " bytes for ", QuotedKey(entry.spec.key),
-                                                       ", want ", want));
-      }
-      if (want > 0) memory_.push_back(memory);
-    }
+    ASSIGN_OR_RETURN(memory_, AllocateTensors(manifest, allocate_));
+    std::erase_if(memory_, [](const absl::Span<char>& memory) { return memory.empty(); });
     return absl::OkStatus();
   }
 
@@ -149,11 +142,39 @@ absl::StatusOr<std::string> PassSchema(Client* client, const std::string& refere
   return exact;
 }
 
+// nullopt: there is no such version any more.
+absl::StatusOr<std::optional<VersionDescription>> FindVersion(Client* client,
+                                                              const std::string& reference) {
+  absl::StatusOr<VersionDescription> version = client->GetVersion(reference);
+  if (absl::IsNotFound(version.status())) return std::nullopt;
+  RETURN_IF_ERROR(version.status());
+  return *std::move(version);
+}
+
+// All of it in the order of the file; `manifest` is set if it is to be verified.
+absl::StatusOr<PullResult> PullWhole(Connection* connection, Operation* operation,
+                                     const std::string& exact, const PullOptions& options,
+                                     AtomicFile* file, Manifest* manifest) {
+  v1::PullRequest request = PullRequestOf(exact, options);
+  request.set_with_manifest(options.verify_sha256);
+  WritebackSink sink(file);
+  PullHandlers handlers;
+  handlers.data = [&](const std::vector<Chunk>& chunks) { return WriteAll(chunks, &sink); };
+  if (options.verify_sha256) {
+    handlers.manifest = [&](const Manifest& m) {
+      *manifest = m;
+      return absl::OkStatus();
+    };
+  }
+  return PullStream(connection, operation, std::move(request), handlers).Run();
+}
+
 }  // namespace
 
 absl::StatusOr<PullResult> Client::PullToSink(const std::string& reference, ByteSink* sink,
                                               const PullOptions& options) {
   RETURN_IF_ERROR(CheckPull(reference, options, impl_->connection.limits()));
+  RETURN_IF_ERROR(CheckHave(options, /*file=*/false, /*memory=*/false));
   if (options.verify_sha256) {
     return absl::InvalidArgumentError("verifying SHA-256 reads the file back, want a file");
   }
@@ -170,24 +191,20 @@ absl::StatusOr<PullResult> Client::PullToSink(const std::string& reference, Byte
 absl::StatusOr<PullResult> Client::PullFile(const std::string& reference, const std::string& path,
                                             const PullOptions& options) {
   RETURN_IF_ERROR(CheckPull(reference, options, impl_->connection.limits()));
+  RETURN_IF_ERROR(CheckHave(options, /*file=*/true, /*memory=*/false));
   Operation operation = impl_->Begin(options.control);
   ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file,
                    AtomicFile::Create(path, options.overwrite));
   ASSIGN_OR_RETURN(const std::string exact, PassSchema(this, reference, options));
-  v1::PullRequest request = PullRequestOf(exact, options);
-  request.set_with_manifest(options.verify_sha256);
-  WritebackSink sink(file.get());
   Manifest manifest;
-  PullHandlers handlers;
-  handlers.data = [&](const std::vector<Chunk>& chunks) { return WriteAll(chunks, &sink); };
-  if (options.verify_sha256) {
-    handlers.manifest = [&](const Manifest& m) {
-      manifest = m;
-      return absl::OkStatus();
-    };
-  }
-  ASSIGN_OR_RETURN(PullResult result,
-                   PullStream(&impl_->connection, &operation, std::move(request), handlers).Run());
+  const auto pull = [&]() -> absl::StatusOr<PullResult> {
+    if (options.have_file.empty()) {
+      return PullWhole(&impl_->connection, &operation, exact, options, file.get(), &manifest);
+    }
+    ASSIGN_OR_RETURN(const VersionDescription version, GetVersion(exact));
+    return DeltaToFile(&impl_->connection, &operation, version, options, file.get(), &manifest);
+  };
+  ASSIGN_OR_RETURN(PullResult result, pull());
   if (options.verify_sha256) {
     RETURN_IF_ERROR(VerifyWritten(file->temp_path(), result.format, manifest, &operation,
                                   impl_->connection.limits()),
@@ -204,6 +221,7 @@ absl::StatusOr<PullShardsResult> Client::PullShards(const std::string& reference
                                                     const PullOptions& options) {
   const Limits& limits = impl_->connection.limits();
   RETURN_IF_ERROR(CheckPull(reference, options, limits));
+  RETURN_IF_ERROR(CheckHave(options, /*file=*/false, /*memory=*/false));
   RETURN_IF_ERROR(CheckSharding(options.format, max_shard_bytes));
   Operation operation = impl_->Begin(options.control);
   ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFolder> target,
@@ -250,8 +268,14 @@ absl::StatusOr<PullResult> Client::PullTensors(const std::string& reference,
                                                const PullOptions& options,
                                                const TensorAllocator& allocate) {
   RETURN_IF_ERROR(CheckPull(reference, options, impl_->connection.limits()));
+  RETURN_IF_ERROR(CheckHave(options, /*file=*/false, /*memory=*/true));
   Operation operation = impl_->Begin(options.control);
   ASSIGN_OR_RETURN(const std::string exact, PassSchema(this, reference, options));
+  if (!options.have_version.empty()) {
+    ASSIGN_OR_RETURN(const VersionDescription version, GetVersion(exact));
+    ASSIGN_OR_RETURN(const auto have, FindVersion(this, options.have_version));
+    return DeltaToMemory(&impl_->connection, &operation, version, have, options, allocate);
+  }
   v1::PullRequest request = PullRequestOf(exact, options);
   request.set_format(std::string(FormatName(Format::kTensors)));
   request.clear_plain_dict();

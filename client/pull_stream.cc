@@ -26,6 +26,7 @@ absl::StatusOr<PullResult> PullStream::Run() {
     const absl::Status status = Attempt();
     if (status.ok()) {
       result_->retries = patience.retries();
+      result_->bytes_received = incoming_.position();
       return *std::move(result_);
     }
     if (result_) patience.Answered();

@@ -12,6 +12,7 @@
 #include "storage/formats/coverage.h"
 #include "storage/formats/reader.h"
 #include "storage/schema/key_rules.h"
+#include "storage/schema/selection.h"
 
 namespace ballast {
 namespace {

@@ -56,7 +56,11 @@ absl::StatusOr<std::unique_ptr<PushSource>> OpenPushTensors(absl::Span<const Ten
 absl::StatusOr<Manifest> HashBlocks(const PushSource& source, Operation* operation,
                                     Progress::Phase phase);
 
-// The same without the SHA-256 of blocks of kCrcKnownBytes or more that can be read again: their
+// The same without counting values.
+absl::StatusOr<Manifest> NameBlocks(const PushSource& source, Operation* operation,
+                                    Progress::Phase phase);
+
+// As HashBlocks, without the SHA-256 of blocks of kCrcKnownBytes or more that can be read again: their
 // digests are zeros.
 absl::StatusOr<Manifest> SumBlocks(const PushSource& source, Operation* operation,
                                    Progress::Phase phase);

@@ -36,6 +36,13 @@ absl::Status CheckShards(PullFlags* flags) {
                     ", want safetensors or pytorch");
 }
 
+absl::Status CheckHaveFile(const PullFlags& flags) {
+  if (flags.options.have_file.empty()) return absl::OkStatus();
+  if (flags.out == "-") return UsageError("--have: stdout is written in order, want -o FILE");
+  if (flags.shard_bytes > 0) return UsageError("--have: writes one file, want no --max-shard-size");
+  return absl::OkStatus();
+}
+
 absl::Status CheckFlags(Session* session, PullFlags* flags) {
   PullOptions& options = flags->options;
   RETURN_IF_ERROR(CheckReference(flags->reference));
@@ -52,6 +59,7 @@ absl::Status CheckFlags(Session* session, PullFlags* flags) {
   ASSIGN_OR_RETURN(options.format, WritableFormat("--format", flags->format));
   RETURN_IF_ERROR(CheckPlainDict(options.plain_dict, options.format));
   RETURN_IF_ERROR(CheckShards(flags));
+  RETURN_IF_ERROR(CheckHaveFile(*flags));
   ASSIGN_OR_RETURN(options.schema, LoadSchema(flags->schema, session));
   return absl::OkStatus();
 }
@@ -101,10 +109,20 @@ Json ResultJson(const PullShardsResult& pulled, const std::string& path) {
                {"format", std::string(FormatName(result.format))},
                {"entries", result.entries},
                {"bytes", result.bytes},
+               {"bytes_received", result.bytes_received},
+               {"bytes_reused", result.bytes_reused},
                {"retries", result.retries},
                {"warnings", result.warnings}};
   if (!pulled.files.empty()) json["files"] = pulled.files;
   return json;
+}
+
+// " (3 MiB received, 1 GiB reused)", or where the files are.
+std::string MoreText(const PullShardsResult& pulled, bool have) {
+  if (!pulled.files.empty()) return absl::StrCat(" in ", Count(pulled.files.size(), "file"));
+  if (!have) return "";
+  return absl::StrCat(" (", BytesText(pulled.pulled.bytes_received), " received, ",
+                      BytesText(pulled.pulled.bytes_reused), " reused)");
 }
 
 absl::Status RunPull(Session* session, PullFlags* flags) {
@@ -125,10 +143,10 @@ absl::Status RunPull(Session* session, PullFlags* flags) {
   session->Warn(result.warnings);
   if (to_stdout) return absl::OkStatus();
   if (session->json()) return session->Print(JsonLine(ResultJson(*pulled, flags->out)));
-  return session->Tell(absl::StrCat(
-      Printable(flags->out), "  ", result.reference, " as ", FormatName(result.format), ", ",
-      Count(result.entries, "entry"), ", ", BytesText(result.bytes),
-      pulled->files.empty() ? "" : absl::StrCat(" in ", Count(pulled->files.size(), "file"))));
+  return session->Tell(absl::StrCat(Printable(flags->out), "  ", result.reference, " as ",
+                                    FormatName(result.format), ", ", Count(result.entries, "entry"),
+                                    ", ", BytesText(result.bytes),
+                                    MoreText(*pulled, !flags->options.have_file.empty())));
 }
 
 }  // namespace
@@ -147,6 +165,10 @@ void AddPull(CLI::App* app, Session* session, Command* chosen) {
   AddPlainDictFlag(pull, &flags->options.plain_dict);
   pull->add_flag("--force", flags->options.overwrite,
                  "overwrite an existing file, or a folder of shards");
+  pull->add_option("--have", flags->options.have_file,
+                   "weights that are here, in any format, perhaps the file itself (with --force):\n"
+                   "what they have of the version does not travel")
+      ->type_name("FILE");
   AddShardSize(pull, &flags->shard_size);
   pull->add_flag("--with-optimizer", flags->options.with_optimizer,
                  "also what is not weights: optimizer state and the like");

@@ -64,10 +64,9 @@ absl::StatusOr<VersionInfo> Resolve(const Services& services, Call* call, const 
 absl::StatusOr<HeldManifest> EntriesOf(const Services& services, const v1::ValidateHeader& header,
                                        const VersionInfo& version) {
   ASSIGN_OR_RETURN(HeldManifest held, LoadManifest(services, version));
-  if (!header.with_optimizer()) KeepWeights(&held.manifest);
-  ASSIGN_OR_RETURN(const std::unique_ptr<KeyRules> rules,
-                   KeyRules::Compile(wire::RulesFromProto(header.rules()), services.limits));
-  RETURN_IF_ERROR(ApplyRules(*rules, &held.manifest));
+  std::vector<std::string> warnings;
+  RETURN_IF_ERROR(SelectEntries(wire::RulesFromProto(header.rules()), header.with_optimizer(),
+                                services.limits, &held.manifest, &warnings));
   return held;
 }
 

@@ -5,27 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/use_cases/held_manifest.h"
-#include "server/use_cases/selection.h"
 #include "storage/base/crc32.h"
 #include "storage/base/status.h"
 #include "storage/model/reference.h"
+#include "storage/schema/selection.h"
 
 namespace ballast {
 namespace {
-
-bool CanHold(Format format, const Manifest& manifest) {
-  return CanWrite(format) && std::all_of(manifest.entries.begin(), manifest.entries.end(),
-                                         [&](const ManifestEntry& entry) {
-                                           return FormatHasDType(format, entry.spec.dtype);
-                                         });
-}
-
-Format DefaultFormat(const Manifest& manifest, bool plain_dict) {
-  const bool fits = manifest.format != Format::kTensors && CanHold(manifest.format, manifest) &&
-                    (!plain_dict || HasPlainDict(manifest.format));
-  if (fits) return manifest.format;
-  return plain_dict ? Format::kPyTorch : Format::kSafetensors;
-}
 
 // The entries of a layout as they come in it.
 std::vector<uint32_t> EntriesInOrder(const FileLayout& layout) {
@@ -65,14 +51,8 @@ absl::StatusOr<std::unique_ptr<Pull>> Pull::Open(const Services& services,
 }
 
 absl::Status Pull::LayOut(const Services& services, const PullParameters& options) {
-  const size_t all = manifest_.entries.size();
-  if (!options.with_optimizer) KeepWeights(&manifest_);
-  if (const size_t left_out = all - manifest_.entries.size(); left_out > 0) {
-    warnings_.push_back(absl::StrCat(left_out, " entries that are not weights were left out"));
-  }
-  ASSIGN_OR_RETURN(const std::unique_ptr<KeyRules> rules,
-                   KeyRules::Compile(options.rules, services.limits));
-  RETURN_IF_ERROR(ApplyRules(*rules, &manifest_));
+  RETURN_IF_ERROR(SelectEntries(options.rules, options.with_optimizer, services.limits, &manifest_,
+                                &warnings_));
   const Format format = options.format == Format::kUnknown
                             ? DefaultFormat(manifest_, options.plain_dict)
                             : options.format;

@@ -131,6 +131,18 @@ absl::StatusOr<FileLayout> LayOut(Format format, const LayoutInput& input, const
   return writer->lay_out(input, limits);
 }
 
+Format DefaultFormat(const Manifest& manifest, bool plain_dict) {
+  const Format format = manifest.format;
+  const auto fits = [&](const ManifestEntry& entry) {
+    return FormatHasDType(format, entry.spec.dtype);
+  };
+  if (format != Format::kTensors && CanWrite(format) && (!plain_dict || HasPlainDict(format)) &&
+      std::all_of(manifest.entries.begin(), manifest.entries.end(), fits)) {
+    return format;
+  }
+  return plain_dict ? Format::kPyTorch : Format::kSafetensors;
+}
+
 bool CanWrite(Format format) { return Find(format) != nullptr; }
 
 bool FormatHasDType(Format format, DType dtype) {

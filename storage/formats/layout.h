@@ -81,6 +81,10 @@ struct FileLayout {
 //         InvalidArgument            plain_dict for a format without one.
 absl::StatusOr<FileLayout> LayOut(Format format, const LayoutInput& input, const Limits& limits);
 
+// What a version is written as when nobody says: as it was pushed if that can be written (with
+// a plain dict, if asked for) and has its dtypes, else safetensors (plain dict: pytorch).
+Format DefaultFormat(const Manifest& manifest, bool plain_dict);
+
 // True if the format can be written at all; for messages and capabilities.
 bool CanWrite(Format format);
 // True if the format has this dtype.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -197,20 +196,6 @@ std::vector<std::string> LeafWarnings(const std::vector<SourceLeaf>& leaves) {
         " left out, without JSON form: ", lost.names));
   }
   return warnings;
-}
-
-std::string SelectMetadata(absl::string_view path, const std::string& metadata_json) {
-  if (path.empty() || metadata_json.empty()) return metadata_json;
-  using Json = nlohmann::ordered_json;
-  const Json all = Json::parse(metadata_json, nullptr, /*allow_exceptions=*/false);
-  if (!all.is_object()) return metadata_json;
-  Json kept = Json::object();
-  for (const auto& [key, value] : all.items()) {
-    absl::string_view rest = key;
-    if (!absl::ConsumePrefix(&rest, path)) continue;
-    if (rest.empty() || absl::ConsumePrefix(&rest, ".")) kept[std::string(rest)] = value;
-  }
-  return kept.empty() ? "" : kept.dump();
 }
 
 void KeepEntries(const std::vector<bool>& keep, SourceStateDict* dict) {

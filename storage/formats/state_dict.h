@@ -91,10 +91,6 @@ std::string LeavesJson(const std::vector<SourceLeaf>& leaves);
 // name the first few that are kept as JSON beside the version, and that are left out.
 std::vector<std::string> LeafWarnings(const std::vector<SourceLeaf>& leaves);
 
-// `_metadata` of the subtree at `path`: its module prefixes lose `path`, others go.
-// What is not a JSON object stays as it is, and so does everything for an empty path.
-std::string SelectMetadata(absl::string_view path, const std::string& metadata_json);
-
 // Keeps the entries of which keep[i] is true; storages, ties and leaves follow.
 void KeepEntries(const std::vector<bool>& keep, SourceStateDict* dict);
 

@@ -102,6 +102,30 @@ class FormatsTest(harness.TestCase):
         out = self.ok("convert", "-", "-", "--to", "torchsharp", stdin=data)
         self.assertEqual(out, containers.dat(sample()))
 
+    def test_a_pull_takes_from_a_file_what_it_has(self):
+        old = self.make("pytorch")
+        self.push(old, "fmt/delta")
+        changed = [(k, d, s, b[:-1] + bytes([b[-1] ^ 1]) if k == "larger" else b)
+                   for k, d, s, b in sample()]
+        self.push(self.make("safetensors", changed), "fmt/delta")
+        whole = self.pull("fmt/delta", "whole.dat", "--format", "torchsharp")
+        out = self.path("delta.dat")
+        pulled = self.json("pull", "fmt/delta", "-o", out, "--format", "torchsharp", "--have", old)
+        self.assertEqual(harness.read(out), harness.read(whole))
+        last = len(sample()[-1][3]) % (1 << 20)
+        every = sum(len(e[3]) for e in sample())
+        self.assertEqual((pulled["bytes_received"], pulled["bytes_reused"]), (last, every - last))
+        said = self.ok("pull", "fmt/delta", "-o", old, "--force", "--have", old).decode()
+        self.assertIn(" received, ", said)
+        self.assertEqual(harness.read(old), harness.read(self.pull("fmt/delta", "w.safetensors")))
+        self.fails(harness.USAGE, "pull", "fmt/delta", "-o", "-", "--have", old, says="--have")
+        self.fails(harness.USAGE, "pull", "fmt/delta", "-o", self.path("shards"), "--have", old,
+                   "--max-shard-size", "1MB", says="--have")
+        absent = self.path("absent.pth")
+        self.fails(harness.NOT_FOUND, "pull", "fmt/delta", "-o", self.path("x"), "--have", absent,
+                   says="absent.pth")
+        self.assertFalse(os.path.exists(self.path("x")))
+
     def test_pull_to_stdout_writes_the_file_and_nothing_else(self):
         source = self.make("torchsharp")
         self.push(source, "fmt/stdout")

@@ -129,14 +129,5 @@ TEST(SelectHint, KnowsCheckpoints) {
   EXPECT_EQ(Hint({}), "");
 }
 
-TEST(StateDict, MetadataOfASubtreeLosesItsPath) {
-  const std::string all =
-      R"({"":{"version":1},"net":{"version":2},"net.bn":{"version":3},"network":{"version":4}})";
-  EXPECT_EQ(SelectMetadata("net", all), R"({"":{"version":2},"bn":{"version":3}})");
-  EXPECT_EQ(SelectMetadata("", all), all);
-  EXPECT_EQ(SelectMetadata("other", all), "");
-  EXPECT_EQ(SelectMetadata("net", ""), "");
-}
-
 }  // namespace
 }  // namespace ballast

@@ -164,6 +164,16 @@ struct PullOptions {
   SchemaChoice schema;  // checked before any payload moves
   bool strict = true;
   Report* refusal = nullptr;  // filled if the schema is not met
+  // What the caller has already; blocks that are in it too do not travel.
+  // PullFile: weights in any format, also a folder of shards, also `path` itself. It is read
+  // twice, to name its blocks and for those that are taken, which are checked again.
+  std::string have_file;
+  // PullTensors: "model:12" or "model@sha256:…", whose tensors, after the same rules, lie in
+  // what the allocator returns for the keys that have the same dtype and shape there. Only
+  // blocks that differ are written; the others are compared with their CRC-32. If that
+  // version is gone, everything comes, with a warning. After a failure the memory has blocks
+  // of both versions; the same call again makes it whole.
+  std::string have_version;
   CallControl control;
 };
 
@@ -176,7 +186,9 @@ struct PullResult {
   uint64_t entries = 0;
   uint64_t bytes = 0;  // of the file
   std::vector<std::string> warnings;
-  uint64_t retries = 0;  // attempts after the first, each of which went on at its offset
+  uint64_t retries = 0;         // attempts after the first, each of which went on at its offset
+  uint64_t bytes_received = 0;  // payload that travelled
+  uint64_t bytes_reused = 0;    // that the caller had (have_file, have_version), each block once
 };
 
 struct PullShardsResult {
@@ -528,6 +540,7 @@ class Client {
                                         const PushOptions& options);
 
   // --- pull: resumed after Unavailable, always the version it began with ----------
+  // With have_file: the same bytes, laid out here. Errors of reading that file name it.
   absl::StatusOr<PullResult> PullFile(const std::string& reference, const std::string& path,
                                       const PullOptions& options);
   // Into a folder of shards with an index, as Hugging Face's libraries save and load them: at
