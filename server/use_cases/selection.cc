@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "storage/base/status.h"
 
 namespace ballast {
@@ -89,6 +90,24 @@ void KeepWeights(Manifest* manifest) {
     any |= keep[i];
   }
   if (any) Keep(keep, manifest);
+}
+
+absl::Status KeepOnly(const std::string& key, Manifest* manifest) {
+  std::vector<ManifestEntry>& entries = manifest->entries;
+  const auto found = std::find_if(entries.begin(), entries.end(), [&](const ManifestEntry& entry) {
+    return entry.spec.key == key;
+  });
+  if (found == entries.end()) {
+    return absl::NotFoundError(
+        absl::StrCat("no key is ", QuotedKey(key), "; ", NearestKeysText(key, KeysOf(entries))));
+  }
+  ManifestEntry kept = std::move(*found);
+  entries.clear();
+  entries.push_back(std::move(kept));
+  manifest->ties.clear();
+  manifest->metadata_json.clear();
+  manifest->leaves_json.clear();
+  return absl::OkStatus();
 }
 
 std::vector<TensorSpec> GatedSpecs(const Manifest& manifest) {

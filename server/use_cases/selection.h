@@ -2,6 +2,7 @@
 #ifndef BALLAST_SERVER_USE_CASES_SELECTION_H_
 #define BALLAST_SERVER_USE_CASES_SELECTION_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,6 +22,10 @@ absl::Status ApplyRules(const KeyRules& rules, SourceStateDict* dict);
 
 // Drops the entries whose role is other, unless there are no weights.
 void KeepWeights(Manifest* manifest);
+
+// Drops all entries but the one of exactly this key, and what only a whole file needs.
+// Errors: NotFound  names the nearest keys.
+absl::Status KeepOnly(const std::string& key, Manifest* manifest);
 
 // The specs that a schema is compared with: those of the weights, or of everything
 // if there are no weights.
