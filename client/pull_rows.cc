@@ -1,6 +1,5 @@
 #include <ballast/client.h>
 
-#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <memory>
