@@ -100,7 +100,7 @@ absl::Status PullStream::TakeManifest(const v1::ManifestPiece& piece) {
   if (has_manifest_ || !handlers_.manifest) return absl::OkStatus();
   if (absl::Status s = assembler_->Add(piece); !s.ok()) return BadAnswer(s);
   if (!assembler_->done()) return absl::OkStatus();
-  const absl::StatusOr<Manifest> manifest = assembler_->Take(true);
+  const absl::StatusOr<Manifest> manifest = assembler_->Take(!request_.has_rows());
   if (!manifest.ok()) return BadAnswer(manifest.status());
   has_manifest_ = true;
   return handlers_.manifest(*manifest);

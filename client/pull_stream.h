@@ -41,6 +41,8 @@ class PullStream {
         handlers_(handlers) {}
 
   absl::StatusOr<PullResult> Run();
+  // What the first header says; for the handlers.
+  uint64_t total_bytes() const { return incoming_.total_bytes(); }
 
  private:
   absl::Status Attempt();

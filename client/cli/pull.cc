@@ -1,11 +1,14 @@
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/flags.h"
+#include "client/cli/rows.h"
 #include "client/cli/signals.h"
 #include "client/cli/target.h"
 #include "client/cli/text.h"
@@ -19,6 +22,7 @@ namespace {
 
 struct PullFlags {
   std::string reference, out, format, schema, verify, shard_size;
+  std::optional<std::string> rows;
   bool no_strict = false;
   uint64_t shard_bytes = 0;  // 0: one file
   double retry_for = -1;
@@ -125,8 +129,19 @@ std::string MoreText(const PullShardsResult& pulled, bool have) {
                       BytesText(pulled.pulled.bytes_reused), " reused)");
 }
 
+absl::Status RunRows(Session* session, const PullFlags& flags) {
+  ASSIGN_OR_RETURN(const KeyRows rows, ParseRows(*flags.rows, session->limits()));
+  ASSIGN_OR_RETURN(Client* const client, session->GetClient());
+  session->GoOn("to pull it again");
+  const PullOptions& given = flags.options;
+  PullRowsOptions options{given.format, given.plain_dict, given.overwrite, session->Control()};
+  SetRetryFor(flags.retry_for, &options.control);
+  return PullRows(session, client, flags.reference, rows, flags.out, options);
+}
+
 absl::Status RunPull(Session* session, PullFlags* flags) {
   RETURN_IF_ERROR(CheckFlags(session, flags));
+  if (flags->rows) return RunRows(session, *flags);
   ASSIGN_OR_RETURN(Client* const client, session->GetClient());
   session->GoOn("to pull it again");
   if (flags->out.empty()) RETURN_IF_ERROR(ChooseName(client, flags));
@@ -147,6 +162,20 @@ absl::Status RunPull(Session* session, PullFlags* flags) {
                                     FormatName(result.format), ", ", Count(result.entries, "entry"),
                                     ", ", BytesText(result.bytes),
                                     MoreText(*pulled, !flags->options.have_file.empty())));
+}
+
+// Behind all other options: it names those that it has no use for.
+void AddRows(CLI::App* pull, std::optional<std::string>* text) {
+  CLI::Option* const rows =
+      pull->add_option("--rows", *text,
+                       "KEY=FIRST:LAST: only these rows of one tensor, as a Python slice; a row "
+                       "that it does not have is an error")
+          ->type_name("ROWS")
+          ->needs(pull->get_option("--output"));
+  for (const char* other : {"--select", "--include", "--exclude", "--rename", "--with-optimizer",
+                            "--schema", "--no-strict", "--verify", "--max-shard-size", "--have"}) {
+    rows->excludes(pull->get_option(other));
+  }
 }
 
 }  // namespace
@@ -179,6 +208,7 @@ void AddPull(CLI::App* app, Session* session, Command* chosen) {
   pull->add_option("--verify", flags->verify, "sha256: read the file back and compare")
       ->type_name("HOW");
   AddRetryFor(pull, &flags->retry_for);
+  AddRows(pull, &flags->rows);
   pull->callback([=] { *chosen = [=] { return RunPull(session, flags.get()); }; });
 }
 

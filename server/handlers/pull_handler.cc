@@ -18,6 +18,11 @@ absl::StatusOr<PullParameters> OptionsOf(const v1::PullRequest& request) {
   options.offset_bytes = request.offset_bytes();
   options.length_bytes = request.length_bytes();
   options.layout_digest = request.layout_digest();
+  if (request.has_rows()) {
+    const v1::RowRange& rows = request.rows();
+    options.rows.emplace(RowsOfKey{rows.key(), {rows.first(), std::nullopt}});
+    if (rows.has_count()) options.rows->range.count = rows.count();
+  }
   return options;
 }
 
@@ -33,12 +38,13 @@ absl::Status SendHeader(const Pull& pull, FrameStream* stream) {
   return stream->Write(EncodeMessage(response));
 }
 
-absl::Status SendManifest(const Pull& pull, FrameStream* stream) {
-  return wire::ForEachManifestPiece(pull.manifest(), true, [&](const v1::ManifestPiece& piece) {
-    v1::PullResponse response;
-    *response.mutable_manifest() = piece;
-    return stream->Write(EncodeMessage(response));
-  });
+absl::Status SendManifest(const Pull& pull, bool with_blocks, FrameStream* stream) {
+  return wire::ForEachManifestPiece(pull.manifest(), with_blocks,
+                                    [&](const v1::ManifestPiece& piece) {
+                                      v1::PullResponse response;
+                                      *response.mutable_manifest() = piece;
+                                      return stream->Write(EncodeMessage(response));
+                                    });
 }
 
 absl::Status SendData(Pull* pull, Call* call, FrameStream* stream) {
@@ -113,7 +119,7 @@ absl::Status ServePull(const Services& services, Call* call, FrameStream* stream
                    Pull::Open(services, call->principal, options));
   RETURN_IF_ERROR(SendHeader(*pull, stream));
   if (request.with_manifest() || pull->layout().format == Format::kTensors) {
-    RETURN_IF_ERROR(SendManifest(*pull, stream));
+    RETURN_IF_ERROR(SendManifest(*pull, !request.has_rows(), stream));
   }
   const absl::Status sent = SendData(pull.get(), call, stream);
   return absl::IsDataLoss(sent) ? LossOrDeletion(services, pull->version(), sent) : sent;

@@ -13,6 +13,19 @@
 namespace ballast {
 namespace {
 
+absl::Status CheckRowsAlone(const PullParameters& options) {
+  if (options.format != Format::kUnknown && options.format != Format::kTensors) {
+    return MalformedError("rows of a tensor: format is ", FormatName(options.format),
+                          ", want tensors");
+  }
+  const KeyRuleOptions& rules = options.rules;
+  if (rules.select.empty() && rules.include.empty() && rules.exclude.empty() &&
+      rules.rename.empty() && !options.plain_dict) {
+    return absl::OkStatus();
+  }
+  return MalformedError("rows of a tensor: there are rules or a plain dict, want none");
+}
+
 // The entries of a layout as they come in it.
 std::vector<uint32_t> EntriesInOrder(const FileLayout& layout) {
   std::vector<uint32_t> entries;
@@ -45,12 +58,13 @@ absl::StatusOr<std::unique_ptr<Pull>> Pull::Open(const Services& services,
   ASSIGN_OR_RETURN(HeldManifest held, LoadManifest(services, pull->version_));
   pull->memory_ = std::move(held.memory);
   pull->manifest_ = std::move(held.manifest);
-  RETURN_IF_ERROR(pull->LayOut(services, options));
+  RETURN_IF_ERROR(options.rows ? pull->LayOutRows(services, options)
+                               : pull->LayOutFile(services, options));
   RETURN_IF_ERROR(pull->SeekTo(options));
   return pull;
 }
 
-absl::Status Pull::LayOut(const Services& services, const PullParameters& options) {
+absl::Status Pull::LayOutFile(const Services& services, const PullParameters& options) {
   RETURN_IF_ERROR(SelectEntries(options.rules, options.with_optimizer, services.limits, &manifest_,
                                 &warnings_));
   const Format format = options.format == Format::kUnknown
@@ -61,15 +75,38 @@ absl::Status Pull::LayOut(const Services& services, const PullParameters& option
   ASSIGN_OR_RETURN(FileLayout layout, ballast::LayOut(format, input, services.limits),
                    absl::StrCat(version_.model, ":", version_.version));
   warnings_.insert(warnings_.end(), layout.warnings.begin(), layout.warnings.end());
+  ReadFrom(services.blobs, std::move(layout));
+  return absl::OkStatus();
+}
+
+// The extent of the whole tensor, cut to the rows.
+absl::Status Pull::LayOutRows(const Services& services, const PullParameters& options) {
+  RETURN_IF_ERROR(CheckRowsAlone(options));
+  const std::string where = absl::StrCat(version_.model, ":", version_.version);
+  RETURN_IF_ERROR(KeepOnly(options.rows->key, &manifest_), where);
+  ASSIGN_OR_RETURN(const RowSlice slice, SliceRows(manifest_.entries[0].spec, options.rows->range),
+                   where);
+  ASSIGN_OR_RETURN(FileLayout layout,
+                   ballast::LayOut(Format::kTensors, LayoutInputOf(manifest_), services.limits));
+  if (slice.size_bytes == 0) layout.extents.clear();
+  for (Extent& extent : layout.extents) {
+    extent.offset = slice.offset_bytes;
+    extent.size_bytes = slice.size_bytes;
+  }
+  layout.size_bytes = slice.size_bytes;
+  ReadFrom(services.blobs, std::move(layout));
+  return absl::OkStatus();
+}
+
+void Pull::ReadFrom(BlobStore* blobs, FileLayout layout) {
   layout_ = std::make_shared<const FileLayout>(std::move(layout));
   std::vector<Digest> digests;
   digests.reserve(manifest_.entries.size());
   for (const ManifestEntry& entry : manifest_.entries) digests.push_back(TensorDigest(entry));
   layout_digest_ = layout_->LayoutDigest(digests);
-  source_ = std::make_unique<StoreTensorSource>(services.blobs, &manifest_);
+  source_ = std::make_unique<StoreTensorSource>(blobs, &manifest_);
   source_->ReadInOrder(EntriesInOrder(*layout_));
   reader_ = std::make_unique<LayoutReader>(layout_.get(), source_.get());
-  return absl::OkStatus();
 }
 
 absl::Status Pull::SeekTo(const PullParameters& options) {

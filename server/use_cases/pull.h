@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,9 +17,15 @@
 #include "storage/base/chunk.h"
 #include "storage/formats/layout.h"
 #include "storage/model/manifest.h"
+#include "storage/model/row_range.h"
 #include "storage/schema/key_rules.h"
 
 namespace ballast {
+
+struct RowsOfKey {
+  std::string key;  // exactly
+  RowRange range;
+};
 
 struct PullParameters {
   std::string reference;
@@ -31,6 +38,8 @@ struct PullParameters {
   uint64_t offset_bytes = 0;
   uint64_t length_bytes = 0;  // 0: to the end
   std::string layout_digest;  // 32 bytes, or ""
+  // The virtual file is these rows; of the format tensors, without rules.
+  std::optional<RowsOfKey> rows;
 };
 
 // Consecutive bytes of the virtual file, with their CRC-32. Every chunk has an owner, so
@@ -47,8 +56,9 @@ void AppendChunk(Chunk chunk, std::vector<Chunk>* chunks);
 // Not thread-safe.
 class Pull {
  public:
-  // Errors: NotFound, PermissionDenied; InvalidArgument  reference, rules, plain_dict;
-  //         Unimplemented  the format lacks a dtype or key; OutOfRange  offset;
+  // Errors: NotFound, PermissionDenied; InvalidArgument  reference, rules, plain_dict, rows
+  //         of a tensor that has none;
+  //         Unimplemented  the format lacks a dtype or key; OutOfRange  offset, rows;
   //         FailedPrecondition/CONFLICT  another layout than layout_digest.
   static absl::StatusOr<std::unique_ptr<Pull>> Open(const Services& services,
                                                     absl::string_view principal,
@@ -66,7 +76,9 @@ class Pull {
 
  private:
   Pull() = default;
-  absl::Status LayOut(const Services& services, const PullParameters& options);
+  absl::Status LayOutFile(const Services& services, const PullParameters& options);
+  absl::Status LayOutRows(const Services& services, const PullParameters& options);
+  void ReadFrom(BlobStore* blobs, FileLayout layout);
   absl::Status SeekTo(const PullParameters& options);
   uint32_t CrcOf(const Extent& extent, uint64_t extent_offset, absl::string_view bytes) const;
 

@@ -173,6 +173,11 @@ absl::Status CheckGlobs(const std::vector<std::string>& globs, const Limits& lim
 
 }  // namespace
 
+std::string NearestKeysText(absl::string_view wanted, absl::Span<const std::string> keys) {
+  const std::vector<std::string> nearest = Nearest(wanted, keys);
+  return nearest.empty() ? "there are no keys" : absl::StrCat("the nearest are ", Listed(nearest));
+}
+
 struct KeyRules::Impl {
   std::string select;
   std::vector<std::string> include;
@@ -202,10 +207,8 @@ struct KeyRules::Impl {
           absl::StrCat("no key is left, want one that the excluded patterns (", Listed(exclude),
                        ") do not match; there are ", Listed(selected)));
     }
-    const std::vector<std::string> nearest = Nearest(include.front(), selected);
-    return absl::NotFoundError(absl::StrCat(
-        "no key matches ", Listed(include), "; ",
-        nearest.empty() ? "there are no keys" : absl::StrCat("the nearest are ", Listed(nearest))));
+    return absl::NotFoundError(absl::StrCat("no key matches ", Listed(include), "; ",
+                                            NearestKeysText(include.front(), selected)));
   }
 
   std::string Rename(absl::string_view key) const {

@@ -27,6 +27,9 @@ struct KeyDecision {
   std::string key;  // the new key, if kept
 };
 
+// For messages: "the nearest are \"fc.weight\", …", or that there are no keys.
+std::string NearestKeysText(absl::string_view wanted, absl::Span<const std::string> keys);
+
 // Compiled rules. Immutable, thread-safe.
 class KeyRules {
  public:

@@ -1,5 +1,6 @@
 #include "storage/schema/selection.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -33,14 +34,18 @@ void Keep(const std::vector<bool>& keep, Manifest* manifest) {
   std::erase_if(manifest->entries, [&](const ManifestEntry&) { return !keep[i++]; });
 }
 
+std::vector<std::string> KeysOf(const Manifest& manifest) {
+  std::vector<std::string> keys;
+  keys.reserve(manifest.entries.size());
+  for (const ManifestEntry& entry : manifest.entries) keys.push_back(entry.spec.key);
+  return keys;
+}
+
 }  // namespace
 
 absl::Status ApplyRules(const KeyRules& rules, Manifest* manifest) {
   if (rules.empty()) return absl::OkStatus();
-  std::vector<std::string> keys;
-  keys.reserve(manifest->entries.size());
-  for (const ManifestEntry& entry : manifest->entries) keys.push_back(entry.spec.key);
-  ASSIGN_OR_RETURN(std::vector<KeyDecision> decisions, rules.ApplyAll(keys));
+  ASSIGN_OR_RETURN(std::vector<KeyDecision> decisions, rules.ApplyAll(KeysOf(*manifest)));
   std::vector<bool> keep(decisions.size());
   for (size_t i = 0; i < keep.size(); ++i) {
     keep[i] = decisions[i].keep;
@@ -73,6 +78,24 @@ void KeepWeights(Manifest* manifest) {
     any |= keep[i];
   }
   if (any) Keep(keep, manifest);
+}
+
+absl::Status KeepOnly(const std::string& key, Manifest* manifest) {
+  std::vector<ManifestEntry>& entries = manifest->entries;
+  const auto found = std::find_if(entries.begin(), entries.end(), [&](const ManifestEntry& entry) {
+    return entry.spec.key == key;
+  });
+  if (found == entries.end()) {
+    return absl::NotFoundError(
+        absl::StrCat("no key is ", QuotedKey(key), "; ", NearestKeysText(key, KeysOf(*manifest))));
+  }
+  ManifestEntry kept = std::move(*found);
+  entries.clear();
+  entries.push_back(std::move(kept));
+  manifest->ties.clear();
+  manifest->metadata_json.clear();
+  manifest->leaves_json.clear();
+  return absl::OkStatus();
 }
 
 absl::Status SelectEntries(const KeyRuleOptions& rules, bool with_optimizer, const Limits& limits,

@@ -26,6 +26,10 @@ std::string SelectMetadata(absl::string_view path, const std::string& metadata_j
 // Drops the entries whose role is other, unless there are no weights.
 void KeepWeights(Manifest* manifest);
 
+// Drops all entries but the one of exactly this key, and what only a whole file needs.
+// Errors: NotFound  names the nearest keys.
+absl::Status KeepOnly(const std::string& key, Manifest* manifest);
+
 // What a pull takes: the weights (`with_optimizer`: all entries), after the rules. Adds to
 // `warnings` how many entries were left out because they are no weights.
 // Errors: those of KeyRules::Compile and ApplyAll.

@@ -109,10 +109,10 @@ class BlobStore {
   virtual absl::StatusOr<std::vector<std::optional<BlobInfo>>> Touch(
       absl::Span<const Digest> digests, Epoch epoch) = 0;
 
-  // Whether there is a block of kCrcKnownBytes or more with each of these CRC-32s that counts: what is
-  // surely new need not be hashed to be known as new. What a batch has not made durable yet may be
-  // missing. `counts` is asked until it says yes.
-  // Errors: FailedPrecondition  the engine cannot tell. DataLoss  the index is damaged. Unavailable.
+  // Whether there is a block of kCrcKnownBytes or more with each of these CRC-32s that counts:
+  // what is surely new need not be hashed to be known as new. What a batch has not made durable
+  // yet may be missing. `counts` is asked until it says yes.
+  // Errors: FailedPrecondition  the engine cannot tell. DataLoss  a damaged index. Unavailable.
   using DigestFilter = std::function<bool(const Digest&)>;
   virtual absl::StatusOr<std::vector<bool>> HasCrcs(absl::Span<const uint32_t> crcs,
                                                     const DigestFilter& counts) = 0;

@@ -14,13 +14,14 @@ _stamps = itertools.count(1)
 class Payload:
     """A safetensors file of uint8 tensors with random content. Not one page of it is zero."""
 
-    def __init__(self, path, tensors, seed=1):
-        """`tensors`: [(key, bytes), …] in the file's order."""
+    def __init__(self, path, tensors, seed=1, row_bytes=None):
+        """`tensors`: [(key, bytes), …] in the file's order; matrices with `row_bytes`."""
         self.path = path
         self.tensors = []  # (key, offset in the file, bytes)
         header, at = {}, 0
         for key, size in tensors:
-            header[key] = {"dtype": "U8", "shape": [size], "data_offsets": [at, at + size]}
+            shape = [size // row_bytes, row_bytes] if row_bytes else [size]
+            header[key] = {"dtype": "U8", "shape": shape, "data_offsets": [at, at + size]}
             at += size
         text = json.dumps(header).encode()
         text += b" " * (-len(text) % 8)

@@ -27,6 +27,8 @@ class Registry {
   MemoryEngine* engine() { return &engine_; }
   FakeMonitor* monitor() { return &monitor_; }
   Watches* watches() { return &watches_; }
+  // To be changed before a client is made.
+  MethodTable* methods() { return &methods_; }
 
  private:
   MemoryEngine engine_;

@@ -322,7 +322,7 @@ PullAnswer PullVersion(const TestServer& server, const v1::PullRequest& request)
     if (response.has_manifest()) {
       EXPECT_THAT(assembler.Add(response.manifest()), IsOk());
       if (!assembler.done()) continue;
-      auto manifest = assembler.Take(true);
+      auto manifest = assembler.Take(!request.has_rows());
       EXPECT_THAT(manifest, IsOk());
       if (manifest.ok()) answer.manifest = *std::move(manifest);
     }

@@ -45,6 +45,7 @@
 #include "storage/model/dtype.h"
 #include "storage/model/format.h"
 #include "storage/model/manifest.h"
+#include "storage/model/row_range.h"
 #include "storage/model/tensor_spec.h"
 #include "storage/schema/key_rules.h"
 #include "storage/schema/validate.h"
@@ -194,6 +195,22 @@ struct PullResult {
 struct PullShardsResult {
   PullResult pulled;               // bytes: of all files
   std::vector<std::string> files;  // in the folder: shards by their numbers, the index behind
+};
+
+// Of the file that rows are written to; as in PullOptions.
+struct PullRowsOptions {
+  Format format = Format::kUnknown;
+  bool plain_dict = false;
+  bool overwrite = false;
+  CallControl control;
+};
+
+struct PullRowsResult {
+  PullResult pulled;       // entries: 1; bytes: of the rows, or of the file
+  TensorSpec tensor;       // the whole one
+  uint64_t first_row = 0;  // of those that came
+  uint64_t rows = 0;
+  uint64_t row_bytes = 0;  // all of theirs, without what a file has around them
 };
 
 struct ConvertOptions {
@@ -557,6 +574,28 @@ class Client {
   // `plain_dict`, `overwrite` and `verify_sha256` are not used.
   absl::StatusOr<PullResult> PullTensors(const std::string& reference, const PullOptions& options,
                                          const TensorAllocator& allocate);
+
+  // --- rows: slices of one tensor along its first dimension -------------------------
+  // Only their bytes travel, in one call, which is resumed like any pull. `key` is the exact one,
+  // as it was pushed, and may be of any role. A block that lies wholly in the rows travels with
+  // the CRC-32 that was pushed with it; one that the rows cut is compared with its own by the
+  // server, and the part gets a CRC-32 for the way. Every message is compared with its CRC-32
+  // here. No rows are an answer too.
+  // NotFound  the key; names the nearest. OutOfRange  rows that the tensor does not have.
+  // InvalidArgument  a tensor without dimensions; packed elements that the rows would cut inside
+  // a byte. Unimplemented  the server is too old.
+  //
+  // `allocate` is asked once, for the tensor that the rows are.
+  absl::StatusOr<PullRowsResult> PullRows(const std::string& reference, const std::string& key,
+                                          const RowRange& rows, const CallControl& control,
+                                          const TensorAllocator& allocate);
+  // As a file, or a stream, that holds the rows as a tensor of this key.
+  absl::StatusOr<PullRowsResult> PullRowsFile(const std::string& reference, const std::string& key,
+                                              const RowRange& rows, const std::string& path,
+                                              const PullRowsOptions& options);
+  absl::StatusOr<PullRowsResult> PullRowsToSink(const std::string& reference,
+                                                const std::string& key, const RowRange& rows,
+                                                ByteSink* sink, const PullRowsOptions& options);
 
   // --- convert, inspect, validate ------------------------------------------------
   // Retried as PushStream is.

@@ -1,15 +1,18 @@
-"""P9: one 4 MiB tensor out of L, into memory."""
+"""P9: one 4 MiB tensor out of L, into memory; some rows of a large one."""
 import http.client
 import statistics
 import time
 
 import floor
 import pairs
+import payload
 import peers.nginx
 import table
 import wire
 
 ID = "P9"
+ROW_BYTES = 16 << 10
+ROWS = 64
 
 
 def measure(bench):
@@ -35,7 +38,14 @@ def measure(bench):
 
     samples = pairs.run({"ours": ours, "ideal": ideal, "nginx": lambda: http_client.sample(times)},
                         bench.pairs)
-    moved = _bytes_on_the_wire(bench, server, key)
+    moved = _bytes_on_the_wire(bench, server, "l", "--include", key)
+    matrix = payload.Payload(bench.path("rows.safetensors"), [("embed.weight", 32 << 20)],
+                             row_bytes=ROW_BYTES)
+    server.push(matrix.path, "rows")
+    # They begin and end inside a block.
+    moved_rows = _bytes_on_the_wire(bench, server, "rows", "--rows",
+                                    f"embed.weight=1000:{1000 + ROWS}")
+    row_ratio = moved_rows / (ROWS * ROW_BYTES)
     return [
         table.Row("P9a", "bytes on the wire for one tensor of 4 MiB out of L", "its bytes", "MB",
                   moved / 1e6, size / 1e6, moved / size, moved / size, moved / size, target=1.01,
@@ -45,6 +55,9 @@ def measure(bench):
         pairs.row("P9c", "the same", "nginx, range of a safetensors file", "µs", samples["ours"],
                   samples["nginx"], note="the client knows the range and keeps its connection; "
                   "nothing is checked"),
+        table.Row("P9d", "bytes on the wire for 64 rows of 16 KiB of one tensor", "their bytes",
+                  "MB", moved_rows / 1e6, ROWS * ROW_BYTES / 1e6, row_ratio, row_ratio, row_ratio,
+                  target=1.01, then=1.002, note="as P9a"),
     ]
 
 
@@ -73,9 +86,9 @@ class _RangeClient:
         self.connection.close()
 
 
-def _bytes_on_the_wire(bench, server, key):
+def _bytes_on_the_wire(bench, server, model, *chosen):
     relay = wire.CountingRelay(server.address)
-    server.cli("pull", "l", "--include", key, "-o", bench.path("one.safetensors"),
+    server.cli("pull", model, *chosen, "-o", bench.path("some.safetensors"), "--force",
                server=relay.address)
     relay.close()
     return relay.received
