@@ -4,6 +4,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "absl/strings/match.h"
+#include "ballast/v1/registry.pb.h"
+#include "proto/frame.h"
+#include "proto/frame_stream.h"
 #include "storage/base/crc32.h"
 #include "storage/base/file.h"
 #include "storage/base/status.h"
@@ -28,6 +31,34 @@ class PushTest : public ::testing::Test {
   TestFolder folder_;
   Registry registry_;
   std::unique_ptr<Client> client_ = registry_.NewClient();
+};
+
+// Counts the blocks of a push's manifest that come without their SHA-256: they were not hashed.
+class UnhashedCounter : public FrameStream {
+ public:
+  UnhashedCounter(FrameStream* stream, uint64_t* count) : stream_(stream), count_(count) {}
+
+  absl::StatusOr<std::optional<Frame>> Read() override {
+    absl::StatusOr<std::optional<Frame>> frame = stream_->Read();
+    if (frame.ok() && *frame) Count(**frame);
+    return frame;
+  }
+  absl::Status Write(Frame frame) override { return stream_->Write(std::move(frame)); }
+
+ private:
+  void Count(const Frame& frame) {
+    v1::PushRequest request;
+    if (!DecodeMessage(frame, &request).ok()) return;
+    for (const v1::Entry& entry : request.manifest().entries()) {
+      const absl::string_view digests = entry.block_digests();
+      for (size_t i = 0; i < digests.size(); i += Digest::kBytes) {
+        *count_ += digests.substr(i, Digest::kBytes) == Digest().View();
+      }
+    }
+  }
+
+  FrameStream* const stream_;
+  uint64_t* const count_;
 };
 
 TensorView View(const std::string& key, absl::string_view bytes) {
@@ -56,25 +87,36 @@ TEST_F(PushTest, KnownBlocksDoNotTravel) {
 }
 
 TEST_F(PushTest, WhatIsSurelyNewNeedsNoDigestHere) {
+  uint64_t unhashed = 0;
+  Handler& handler = registry_.methods()->at("Push").handler;
+  handler = [push = handler, &unhashed](Call* call, FrameStream* stream) {
+    UnhashedCounter counter(stream, &unhashed);
+    return push(call, &counter);
+  };
+  const auto client = registry_.NewClient();
   const TestTensor kept = NoiseTensor("kept", 6 << 20, 1);
   const TestTensor twice = NoiseTensor("twice", 5 << 20, 2);
   TestTensor again = twice;
   again.key = "twice.again";
-  ASSERT_TRUE(client_->PushFile(File({kept}), "m", {}).ok());
+  ASSERT_TRUE(client->PushFile(File({kept}), "m", {}).ok());
+  EXPECT_EQ(unhashed, 6u);
+  unhashed = 0;
   // The sample is of the first tensor; all the ways that a block can take are in the others.
   const std::string path =
       File({NoiseTensor("a", (20 << 20) + 7, 3), kept, twice, again, NoiseTensor("z", 100, 4)});
-  const auto pushed = client_->PushFile(path, "m", {});
+  const auto pushed = client->PushFile(path, "m", {});
   ASSERT_TRUE(pushed.ok()) << pushed.status();
   EXPECT_EQ(pushed->bytes_sent, (25u << 20) + 107);
   EXPECT_EQ(pushed->bytes_new, pushed->bytes_sent);
+  // All but the small ones, those that may be there, and those that may come twice.
+  EXPECT_EQ(unhashed, 20u);
   const auto hashed = registry_.NewClient(
       [](const std::string& method) { return method == "AskBlocks"; });
   const auto other = hashed->PushFile(path, "m", {});
   ASSERT_TRUE(other.ok()) << other.status();
   EXPECT_EQ(other->digest, pushed->digest);
   EXPECT_EQ(other->bytes_sent, 0u);
-  EXPECT_EQ(client_->PushFile(path, "m", {})->bytes_sent, 0u);
+  EXPECT_EQ(client->PushFile(path, "m", {})->bytes_sent, 0u);
 }
 
 TEST_F(PushTest, AServerThatAnsweredTheQuestionIsWaitedFor) {

@@ -12,6 +12,9 @@
 namespace ballast {
 namespace {
 
+// To begin a walk looks into every file of a family, and past the cache.
+constexpr size_t kWorthWalking = 8;
+
 // A pinned value. The cache is kept too, so that a chunk may outlive the engine.
 struct Pin {
   std::shared_ptr<rocksdb::Cache> cache;
@@ -173,6 +176,7 @@ absl::Status RocksBlobs::AppendBlock(const Digest& digest, BlockWalk* walk, std:
 }
 
 absl::StatusOr<std::vector<Chunk>> RocksBlobs::GetMany(absl::Span<const Digest> digests) {
+  if (digests.size() < kWorthWalking) return BlobStore::GetMany(digests);
   const auto bytes = std::make_shared<std::string>();
   bytes->reserve(kBlockBytes);
   BlockWalk walk(context_.database);
