@@ -28,12 +28,15 @@ namespace {
 // The blocks of a file, by their digests. Not thread-safe.
 class HeldFile {
  public:
+  // A file that is there and of no use (damaged, or no weights) has no blocks; `warnings` says so.
   static absl::StatusOr<std::unique_ptr<HeldFile>> Open(const std::string& path,
-                                                        Operation* operation, const Limits& limits);
+                                                        Operation* operation, const Limits& limits,
+                                                        std::vector<std::string>* warnings);
   // The block's bytes; nullopt if the file lacks it, or is not what it was when it was hashed.
   std::optional<std::vector<Chunk>> Find(const WantedBlock& block);
 
  private:
+  absl::Status Name(const std::string& path, Operation* operation, const Limits& limits);
   std::optional<std::vector<Chunk>> Read(const BlockPlace& place, uint64_t size_bytes);
 
   std::unique_ptr<PushSource> source_;
@@ -41,19 +44,37 @@ class HeldFile {
   absl::flat_hash_map<Digest, BlockPlace> places_;
 };
 
+// Whether it is the content of the file that is to blame, rather than a wrong name or a caller
+// that has had enough.
+bool IsOfNoUse(const absl::Status& why) {
+  return absl::IsInvalidArgument(why) || absl::IsDataLoss(why) || absl::IsUnimplemented(why) ||
+         (absl::IsResourceExhausted(why) && GetReason(why) == Reason::kLimit);
+}
+
 absl::StatusOr<std::unique_ptr<HeldFile>> HeldFile::Open(const std::string& path,
                                                          Operation* operation,
-                                                         const Limits& limits) {
+                                                         const Limits& limits,
+                                                         std::vector<std::string>* warnings) {
   auto held = std::make_unique<HeldFile>();
-  ASSIGN_OR_RETURN(WeightsFile weights, OpenWeights(path, Format::kUnknown, limits));
-  ASSIGN_OR_RETURN(held->source_, PushSourceOf(std::move(weights), {}, limits), Printable(path));
-  ASSIGN_OR_RETURN(const Manifest manifest,
-                   NameBlocks(*held->source_, operation, Progress::Phase::kHash), Printable(path));
-  held->reader_ = held->source_->NewReader();
-  for (const BlockPlace& place : DistinctBlocks(manifest)) {
-    held->places_[manifest.entries[place.entry].blocks[place.index].digest] = place;
-  }
+  const absl::Status named = held->Name(path, operation, limits);
+  if (named.ok()) return held;
+  if (!IsOfNoUse(named)) return WithContext(named, "reading the weights that are here");
+  warnings->push_back(
+      absl::StrCat("the weights that are here are not used: ", Printable(named.message())));
+  held->places_.clear();
   return held;
+}
+
+absl::Status HeldFile::Name(const std::string& path, Operation* operation, const Limits& limits) {
+  ASSIGN_OR_RETURN(WeightsFile weights, OpenWeights(path, Format::kUnknown, limits));
+  ASSIGN_OR_RETURN(source_, PushSourceOf(std::move(weights), {}, limits), Printable(path));
+  ASSIGN_OR_RETURN(const Manifest manifest,
+                   NameBlocks(*source_, operation, Progress::Phase::kHash), Printable(path));
+  reader_ = source_->NewReader();
+  for (const BlockPlace& place : DistinctBlocks(manifest)) {
+    places_[manifest.entries[place.entry].blocks[place.index].digest] = place;
+  }
+  return absl::OkStatus();
 }
 
 std::optional<std::vector<Chunk>> HeldFile::Find(const WantedBlock& block) {
@@ -198,7 +219,7 @@ absl::StatusOr<PullResult> DeltaToFile(Connection* connection, Operation* operat
   result.bytes = layout.size_bytes;
   result.warnings.insert(result.warnings.end(), layout.warnings.begin(), layout.warnings.end());
   ASSIGN_OR_RETURN(const std::unique_ptr<HeldFile> held,
-                   HeldFile::Open(options.have_file, operation, limits));
+                   HeldFile::Open(options.have_file, operation, limits, &result.warnings));
   LaidOutFile out(file, std::move(layout), pulled.selected.entries.size());
   RETURN_IF_ERROR(out.WriteFrame());
   const auto put = [&](const WantedBlock& block, uint64_t done, absl::string_view bytes) {

@@ -21,7 +21,8 @@ absl::Status CheckHave(const PullOptions& options, bool file, bool memory);
 
 // Writes the version to `file` from options.have_file and the server; does not commit.
 // `manifest` becomes that of what is written.
-// Errors: those of OpenWeights and NameBlocks, which name have_file; those of BlockStream.
+// Errors: NotFound, PermissionDenied, Unavailable  have_file cannot be opened or read (what it
+// holds is no error: a warning says that it is of no use); those of BlockStream.
 absl::StatusOr<PullResult> DeltaToFile(Connection* connection, Operation* operation,
                                        const VersionDescription& version,
                                        const PullOptions& options, AtomicFile* file,

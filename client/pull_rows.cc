@@ -63,7 +63,7 @@ absl::StatusOr<PullRowsResult> Run(Connection* connection, Operation* operation,
     result.tensor = manifest.entries[0].spec;
     result.first_row = slice.first_row;
     result.rows = slice.spec.shape[0];
-    result.row_bytes = slice.size_bytes;
+    result.payload_bytes = slice.size_bytes;
     return target.begin(slice, manifest.format);
   };
   handlers.data = [&](const std::vector<Chunk>& chunks) -> absl::Status {

@@ -126,7 +126,7 @@ std::string MoreText(const PullShardsResult& pulled, bool have) {
   if (!pulled.files.empty()) return absl::StrCat(" in ", Count(pulled.files.size(), "file"));
   if (!have) return "";
   return absl::StrCat(" (", BytesText(pulled.pulled.bytes_received), " received, ",
-                      BytesText(pulled.pulled.bytes_reused), " reused)");
+                      BytesText(pulled.pulled.bytes_reused), " reused, each block once)");
 }
 
 absl::Status RunRows(Session* session, const PullFlags& flags) {
@@ -168,8 +168,8 @@ absl::Status RunPull(Session* session, PullFlags* flags) {
 void AddRows(CLI::App* pull, std::optional<std::string>* text) {
   CLI::Option* const rows =
       pull->add_option("--rows", *text,
-                       "KEY=FIRST:LAST: only these rows of one tensor, as a Python slice; a row "
-                       "that it does not have is an error")
+                       "KEY=FIRST:LAST: of one tensor only the rows from FIRST to before LAST;\n"
+                       "either may be left out; a row that it does not have is an error")
           ->type_name("ROWS")
           ->needs(pull->get_option("--output"));
   for (const char* other : {"--select", "--include", "--exclude", "--rename", "--with-optimizer",
@@ -196,7 +196,7 @@ void AddPull(CLI::App* app, Session* session, Command* chosen) {
                  "overwrite an existing file, or a folder of shards");
   pull->add_option("--have", flags->options.have_file,
                    "weights that are here, in any format, perhaps the file itself (with --force):\n"
-                   "what they have of the version does not travel")
+                   "what they have of the version does not travel; all of them are read")
       ->type_name("FILE");
   AddShardSize(pull, &flags->shard_size);
   pull->add_flag("--with-optimizer", flags->options.with_optimizer,

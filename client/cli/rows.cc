@@ -20,6 +20,14 @@ bool ParseRow(absl::string_view text, uint64_t* row) {
   return text.find_first_not_of("0123456789") == text.npos && absl::SimpleAtoi(text, row);
 }
 
+std::vector<uint64_t> Dims(const Shape& shape) { return {shape.begin(), shape.end()}; }
+
+std::vector<uint64_t> SliceShape(const PullRowsResult& result) {
+  std::vector<uint64_t> shape = Dims(result.tensor.shape);
+  shape[0] = result.rows;
+  return shape;
+}
+
 Json RowsJson(const PullRowsResult& result, const std::string& path) {
   const PullResult& pulled = result.pulled;
   return {{"reference", pulled.reference},
@@ -30,11 +38,13 @@ Json RowsJson(const PullRowsResult& result, const std::string& path) {
           {"format", std::string(FormatName(pulled.format))},
           {"key", result.tensor.key},
           {"dtype", std::string(DTypeName(result.tensor.dtype))},
-          {"shape", std::vector<uint64_t>(result.tensor.shape.begin(), result.tensor.shape.end())},
+          {"shape", SliceShape(result)},
+          {"tensor_shape", Dims(result.tensor.shape)},
           {"first_row", result.first_row},
           {"rows", result.rows},
-          {"row_bytes", result.row_bytes},
+          {"payload_bytes", result.payload_bytes},
           {"bytes", pulled.bytes},
+          {"bytes_received", pulled.bytes_received},
           {"retries", pulled.retries},
           {"warnings", pulled.warnings}};
 }
@@ -57,7 +67,8 @@ absl::StatusOr<KeyRows> ParseRows(const std::string& text, const Limits& limits)
   const size_t colon = equals == text.npos ? text.npos : text.find(':', equals);
   uint64_t first = 0, last = 0;
   const absl::Status wrong = UsageError(
-      absl::StrCat("--rows: is \"", Printable(text), "\", want KEY=FIRST:LAST, two row numbers"));
+      absl::StrCat("--rows: is \"", Printable(text),
+                   "\", want KEY=FIRST:LAST, rows from 0 on; either may be left out"));
   if (colon == text.npos) return wrong;
   const std::string begin = text.substr(equals + 1, colon - equals - 1);
   const std::string end = text.substr(colon + 1);

@@ -137,6 +137,10 @@ absl::Status ErrnoStatus(int error, absl::string_view what) {
       return absl::NotFoundError(message);
     case EEXIST:
       return absl::AlreadyExistsError(message);
+    // Names that no other try makes better.
+    case ELOOP:
+    case ENAMETOOLONG:
+      return absl::InvalidArgumentError(message);
     case EACCES:
     case EPERM:
     case EROFS:

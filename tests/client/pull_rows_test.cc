@@ -97,7 +97,7 @@ TEST_F(PullRowsTest, FillMemoryWithExactlyTheRows) {
     EXPECT_EQ(asked_[0], sliced);
     EXPECT_EQ(pulled->first_row, c.rows.first);
     EXPECT_EQ(pulled->rows, c.count);
-    EXPECT_EQ(pulled->row_bytes, memory_.size());
+    EXPECT_EQ(pulled->payload_bytes, memory_.size());
     EXPECT_EQ(pulled->pulled.bytes, memory_.size());
     EXPECT_EQ(pulled->pulled.reference, "team/net:1");
     EXPECT_EQ(pulled->pulled.digest, client_->GetVersion("team/net")->digest);
@@ -270,7 +270,7 @@ TEST_F(PullRowsTest, AreAFileOfOneTensorInEveryFormat) {
       ASSERT_TRUE(pulled.ok()) << pulled.status();
       EXPECT_EQ(pulled->pulled.format, format);
       EXPECT_EQ(pulled->pulled.bytes, ReadFileBytes(path).size());
-      EXPECT_EQ(pulled->row_bytes, count * kRowBytes);
+      EXPECT_EQ(pulled->payload_bytes, count * kRowBytes);
       const std::string again = "again/" + std::string(FormatName(format));
       const auto pushed = client_->PushFile(path, again, {});
       ASSERT_TRUE(pushed.ok()) << pushed.status();

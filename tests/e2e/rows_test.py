@@ -41,10 +41,11 @@ class RowsTest(harness.TestCase):
                 self.assertEqual(got[key].shape, want.shape)
                 self.assertTrue(torch.equal(got[key], want))
                 self.assertEqual(answer["key"], key)
-                self.assertEqual(answer["shape"], list(self.state[key].shape))
+                self.assertEqual(answer["shape"], list(want.shape))
+                self.assertEqual(answer["tensor_shape"], list(self.state[key].shape))
                 self.assertEqual(answer["first_row"], first or 0)
                 self.assertEqual(answer["rows"], len(want))
-                self.assertEqual(answer["row_bytes"], want.numel() * want.element_size())
+                self.assertEqual(answer["payload_bytes"], want.numel() * want.element_size())
                 self.assertEqual(answer["bytes"], os.path.getsize(self.path("out")))
                 self.assertTrue(answer["reference"].startswith("rows/net:"))
 

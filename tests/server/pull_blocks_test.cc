@@ -111,6 +111,8 @@ TEST(PullBlocks, RefusesWhatTheVersionDoesNotHave) {
   EXPECT_THAT(PullBlocks(server, "m", {{blocks + 1, 0}}).status, IsError(code, "want some of its"));
   EXPECT_THAT(PullBlocks(server, "m", {{1, UINT64_MAX}}).status, IsError(code, ""));
   EXPECT_THAT(PullBlocks(server, "m", {{UINT64_MAX, 2}}).status, IsError(code, ""));
+  EXPECT_THAT(PullBlocks(server, "m", {{0, blocks}, {0, 1}}).status,
+              IsError(code, "want each at most once"));
   EXPECT_THAT(PullBlocks(server, "m:2", {}).status, IsError(kNoSuch, "m:2"));
   v1::PullBlocksRequest uneven;
   uneven.set_reference("m");

@@ -210,7 +210,7 @@ struct PullRowsResult {
   TensorSpec tensor;       // the whole one
   uint64_t first_row = 0;  // of those that came
   uint64_t rows = 0;
-  uint64_t row_bytes = 0;  // all of theirs, without what a file has around them
+  uint64_t payload_bytes = 0;  // of all rows, without what a file has around them
 };
 
 struct ConvertOptions {
@@ -557,7 +557,8 @@ class Client {
                                         const PushOptions& options);
 
   // --- pull: resumed after Unavailable, always the version it began with ----------
-  // With have_file: the same bytes, laid out here. Errors of reading that file name it.
+  // With have_file: the same bytes, laid out here. A file that is not there is an error; one
+  // that is damaged, or no weights, is named in a warning, and everything comes.
   absl::StatusOr<PullResult> PullFile(const std::string& reference, const std::string& path,
                                       const PullOptions& options);
   // Into a folder of shards with an index, as Hugging Face's libraries save and load them: at
