@@ -142,8 +142,8 @@ std::set<std::pair<uint32_t, uint64_t>> ToHash(const Manifest& manifest,
   return out;
 }
 
-absl::StatusOr<Manifest> NameBlocks(const PushSource& source, Operation* operation,
-                                    Question* question) {
+absl::StatusOr<Manifest> ManifestToOffer(const PushSource& source, Operation* operation,
+                                         Question* question) {
   const std::vector<BlockPlace> blocks = AskedBlocks(source);
   uint64_t bytes = 0;
   for (const BlockPlace& place : blocks) bytes += SizeOf(source.facts(), place);
@@ -172,7 +172,7 @@ absl::StatusOr<Offer> MakeOffer(const PushSource& source, const std::string& mod
                                 const std::string& request_id, Connection* connection,
                                 Operation* operation) {
   Question question(model, request_id, connection, operation);
-  ASSIGN_OR_RETURN(Manifest manifest, NameBlocks(source, operation, &question));
+  ASSIGN_OR_RETURN(Manifest manifest, ManifestToOffer(source, operation, &question));
   return Offer{std::move(manifest), question.answered()};
 }
 

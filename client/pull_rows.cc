@@ -25,7 +25,8 @@ struct Wanted {
 
 // Where the rows go: told what they are, once, and then their bytes.
 struct RowsTarget {
-  std::function<absl::Status(const RowSlice& slice, Format pushed)> begin;
+  // `manifest` has the whole tensor's entry and no other.
+  std::function<absl::Status(const RowSlice& slice, const Manifest& manifest)> begin;
   std::function<absl::Status(absl::string_view bytes)> write;
 };
 
@@ -64,7 +65,7 @@ absl::StatusOr<PullRowsResult> Run(Connection* connection, Operation* operation,
     result.first_row = slice.first_row;
     result.rows = slice.spec.shape[0];
     result.payload_bytes = slice.size_bytes;
-    return target.begin(slice, manifest.format);
+    return target.begin(slice, manifest);
   };
   handlers.data = [&](const std::vector<Chunk>& chunks) -> absl::Status {
     for (const Chunk& chunk : chunks) RETURN_IF_ERROR(target.write(chunk.bytes));
@@ -74,23 +75,16 @@ absl::StatusOr<PullRowsResult> Run(Connection* connection, Operation* operation,
   return result;
 }
 
-// As it was pushed, if that can hold it.
-Format FileFormat(const PullRowsOptions& options, Format pushed, DType dtype) {
-  if (options.format != Format::kUnknown) return options.format;
-  const bool fits = pushed != Format::kTensors && CanWrite(pushed) &&
-                    FormatHasDType(pushed, dtype) && (!options.plain_dict || HasPlainDict(pushed));
-  if (fits) return pushed;
-  return options.plain_dict ? Format::kPyTorch : Format::kSafetensors;
-}
-
 absl::StatusOr<PullRowsResult> RunToSink(Connection* connection, Operation* operation,
                                          const Wanted& wanted, ByteSink* sink,
                                          const PullRowsOptions& options) {
   RowsFile file(sink);
   RowsTarget target;
-  target.begin = [&](const RowSlice& slice, Format pushed) {
-    return file.Begin(FileFormat(options, pushed, slice.spec.dtype), slice.spec, options.plain_dict,
-                      connection->limits());
+  target.begin = [&](const RowSlice& slice, const Manifest& manifest) {
+    const Format format = options.format == Format::kUnknown
+                              ? DefaultFormat(manifest, options.plain_dict)
+                              : options.format;
+    return file.Begin(format, slice.spec, options.plain_dict, connection->limits());
   };
   target.write = [&](absl::string_view bytes) { return file.Write(bytes); };
   ASSIGN_OR_RETURN(PullRowsResult result, Run(connection, operation, wanted, target));
@@ -117,7 +111,7 @@ absl::StatusOr<PullRowsResult> Client::PullRows(const std::string& reference,
   Operation operation = impl_->Begin(control);
   absl::Span<char> left;
   RowsTarget target;
-  target.begin = [&](const RowSlice& slice, Format) -> absl::Status {
+  target.begin = [&](const RowSlice& slice, const Manifest&) -> absl::Status {
     ASSIGN_OR_RETURN(left, allocate(slice.spec), QuotedKey(key));
     if (left.size() == slice.size_bytes) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat("the allocator gave ", left.size(),

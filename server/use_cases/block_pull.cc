@@ -50,19 +50,17 @@ void BlockPull::Number(const Manifest& manifest) {
 absl::Status BlockPull::CheckRuns() const {
   uint64_t left = blocks_.size();
   for (const BlockRun& run : runs_) {
-    const bool there = run.first <= blocks_.size() && run.count <= blocks_.size() - run.first;
-    if (there && run.count > left) {
+    if (run.first > blocks_.size() || run.count > blocks_.size() - run.first) {
+      return absl::OutOfRangeError(absl::StrCat(
+          version_.model, ":", version_.version, ": ", run.count, " blocks from number ", run.first,
+          " are asked for, want some of its ", blocks_.size()));
+    }
+    if (run.count > left) {
       return absl::OutOfRangeError(absl::StrCat(version_.model, ":", version_.version,
                                                 ": more blocks are asked for than its ",
                                                 blocks_.size(), ", want each at most once"));
     }
-    if (there) {
-      left -= run.count;
-      continue;
-    }
-    return absl::OutOfRangeError(absl::StrCat(version_.model, ":", version_.version, ": ",
-                                              run.count, " blocks from number ", run.first,
-                                              " are asked for, want some of its ", blocks_.size()));
+    left -= run.count;
   }
   return absl::OkStatus();
 }
